@@ -1,0 +1,1 @@
+"""Symmetry of networks: derived from a trace, written as a spec, applied to weights, verified numerically."""
