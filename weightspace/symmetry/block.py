@@ -1,8 +1,8 @@
 """The normal form of a parameter: dense blocks, each dimension of which carries one group or none.
 
-Alignment costs, graph edges and equivariant terms are written over blocks, once. A sum splits an axis into several pieces
-and a product splits a piece into several dimensions, so a fused QKV weight of shape (3*h*d, D) becomes three blocks with
-dimensions (h, d, D).
+Alignment costs, graph edges and equivariant terms are written over blocks, once. A sum splits an axis into several
+pieces and a product splits a piece into several dimensions, so a fused QKV weight of shape (3*h*d, D) becomes three
+blocks with dimensions (h, d, D).
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from weightspace.symmetry.group import Group
 class Element:
     """A group element: for every movable group an int64 array of permutations.
 
-    ``perms[name]`` has shape (sizes of the outer groups..., n). Its convention is that of `torch.index_select`: slot i of
-    the result holds old index ``perm[i]``. With outer groups, slot (o, i) of the result holds old index
+    ``perms[name]`` has shape (sizes of the outer groups..., n). Its convention is that of `torch.index_select`: slot i
+    of the result holds old index ``perm[i]``. With outer groups, slot (o, i) of the result holds old index
     ``(outer[o], perm[o, i])``: the array is indexed by the *new* outer index.
 
     Attributes:

@@ -20,7 +20,7 @@ class Group:
     Attributes:
         name: Unique in its spec; derived from the first tensor that carries the group.
         size: Number of interchangeable indices, n.
-        depends_on: Names of the outer groups, outermost first. Closed: whatever an outer group depends on is listed too.
+        depends_on: Names of the outer groups, outermost first. Closed: what an outer group depends on is listed too.
         kinds: Kinds of freedom of these indices, ``("permutation",)``; empty when the indices are ordered (frozen) and
             serve only as the outer index of other groups.
     """

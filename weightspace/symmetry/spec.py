@@ -35,7 +35,7 @@ class TensorSpec:
 
     Attributes:
         axes: One tree per axis.
-        kind: A parameter, a buffer, or a running statistic of a normalisation layer (a buffer that is measured on data).
+        kind: A parameter, a buffer, or a running statistic of a normalisation layer (a buffer measured on data).
     """
 
     axes: tuple[Axis, ...]
@@ -154,7 +154,7 @@ class Spec:
             for leaf in leaves(axis)
             if isinstance(leaf, FixedAxis) and leaf.size > 1
         ]
-        return bool(reasons) and all(reason.split(">")[0] in BOUNDARY_REASONS for reason in reasons)
+        return bool(reasons) and all(reason in BOUNDARY_REASONS for reason in reasons)
 
     # ------------------------------------------------------------------ the action
 
@@ -249,9 +249,9 @@ class Spec:
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(self.to_json(), file, indent=1)
-            os.replace(temporary, path)
+            Path(temporary).replace(path)
         except BaseException:
-            os.unlink(temporary)
+            Path(temporary).unlink()
             raise
 
     @classmethod
