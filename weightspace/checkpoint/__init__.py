@@ -1,0 +1,20 @@
+"""Open any checkpoint lazily, check it, and write weights atomically with their provenance."""
+
+from weightspace.checkpoint.checkpoint import Checkpoint
+from weightspace.checkpoint.compare import check_compatible, check_finite
+from weightspace.checkpoint.guard import check_output
+from weightspace.checkpoint.open import open_checkpoint
+from weightspace.checkpoint.provenance import Provenance
+from weightspace.checkpoint.reader import TensorInfo
+from weightspace.checkpoint.write import write_checkpoint
+
+__all__ = [
+    "Checkpoint",
+    "Provenance",
+    "TensorInfo",
+    "check_compatible",
+    "check_finite",
+    "check_output",
+    "open_checkpoint",
+    "write_checkpoint",
+]

@@ -1,0 +1,45 @@
+"""What every file format offers: names as stored, shapes and types from the header, one tensor at a time."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Shape and type of a stored tensor, known without reading its data."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+class Reader(ABC):
+    """An opened file, or a set of shards.
+
+    Attributes:
+        format: What the file is, for people: `"safetensors"`, `"PyTorch zip"`, `"PyTorch legacy"`, ...
+        files: Every file that belongs to the checkpoint, in a fixed order.
+        notes: What was passed over or chosen while opening, one line each.
+    """
+
+    format: str
+    files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Names as stored, tied names included, in file order."""
+
+    @abstractmethod
+    def info(self, name: str) -> TensorInfo:
+        """Shape and type of a tensor, without reading its data."""
+
+    @abstractmethod
+    def read(self, name: str) -> torch.Tensor:
+        """One tensor, on the CPU."""
+
+    @abstractmethod
+    def aliases(self) -> dict[str, str]:
+        """Tied names: each further name of a tensor -> its first name."""
