@@ -1,0 +1,72 @@
+"""Merge two aligned networks into one that works: the weights, then the statistics that depend on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from torch import Tensor
+
+from weightspace.merge.interpolate import interpolate, merge_interpolate
+from weightspace.stats import has_batchnorm, reset_batchnorm
+
+if TYPE_CHECKING:
+    from weightspace.data import Batch
+    from weightspace.source import Program
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A merged network.
+
+    Attributes:
+        tensors: Its weights, in the dtypes of the first network.
+        statistics: Whether the running statistics of its batch norms were `measured` on data, were `interpolated` like
+            weights, or whether there are `none`.
+        notes: What the user ought to know, one line each.
+    """
+
+    tensors: dict[str, Tensor]
+    statistics: Literal["measured", "interpolated", "none"]
+    notes: tuple[str, ...] = ()
+
+
+def merge(
+    a: Mapping[str, Tensor],
+    b: Mapping[str, Tensor],
+    *,
+    t: float = 0.5,
+    program: Program | None = None,
+    batches: Iterable[Batch] | None = None,
+) -> Merged:
+    """Interpolate two aligned networks and re-estimate the statistics of batch norms where that is possible.
+
+    Args:
+        a: Weights of the reference.
+        b: Weights of the other network, aligned to `a`.
+        t: Share of `b`.
+        program: The network that the weights belong to.
+        batches: Data to measure on; shuffled, large batches of the training set (see `reset_batchnorm`).
+
+    Returns:
+        The merged weights and what became of the statistics.
+
+    Raises:
+        CheckpointMismatchError: `a` and `b` differ in a name or a shape.
+        DataError: `batches` is empty or too small to measure on.
+    """
+    if not _has_statistics(a, program):
+        return Merged(merge_interpolate(a, b, t), "none")
+    if program is None or batches is None:
+        note = "statistics of batch norms were interpolated, which often ruins a merge; give data to measure them"
+        return Merged(merge_interpolate(a, b, t), "interpolated", (note,))
+    # Measured on the wide weights: half precision is slow and coarse on a CPU.
+    measured = reset_batchnorm(program, interpolate(a, b, t), batches)
+    return Merged({name: tensor.to(a[name].dtype) for name, tensor in measured.items()}, "measured")
+
+
+def _has_statistics(state: Mapping[str, Tensor], program: Program | None) -> bool:
+    if program is not None:
+        return has_batchnorm(program)
+    return any(name.rpartition(".")[2] == "running_var" for name in state)

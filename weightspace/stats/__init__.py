@@ -1,0 +1,6 @@
+"""Statistics of activations, streamed over data."""
+
+from weightspace.stats.batchnorm import has_batchnorm, reset_batchnorm
+from weightspace.stats.moments import ChannelMoments
+
+__all__ = ["ChannelMoments", "has_batchnorm", "reset_batchnorm"]

@@ -1,0 +1,58 @@
+"""Exact mean and variance of a stream of batches."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Elements that are converted to float64 at a time: bounds the extra memory to 128 MiB.
+_BLOCK = 2**24
+
+
+class ChannelMoments:
+    """Mean and variance per channel over everything added, as if it had been added at once.
+
+    Batches are combined in float64 with the pairwise update of Chan, Golub and LeVeque (1983), which keeps the variance
+    between batches and does not cancel when the mean is large.
+
+    Attributes:
+        count: Values per channel so far.
+        mean: `(C,)` float64, or None before the first batch.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean: Tensor | None = None
+        self._squares: Tensor | None = None  # sum of squared distances from the mean
+
+    def add(self, x: Tensor) -> None:
+        """Add a batch `(N, C, ...)` of any floating dtype; every axis but the second is pooled."""
+        values = x.transpose(0, 1).flatten(1) if x.ndim > 2 else x.transpose(0, 1)
+        count = values.shape[1]
+        means, squares = [], []
+        for block in values.split(max(1, _BLOCK // max(1, count))):
+            exact = block.double()
+            mean = exact.mean(1, keepdim=True)
+            means.append(mean.squeeze(1))
+            squares.append((exact - mean).square_().sum(1))
+        self._combine(count, torch.cat(means), torch.cat(squares))
+
+    def _combine(self, count: int, mean: Tensor, squares: Tensor) -> None:
+        if self.mean is None or self._squares is None:
+            self.count, self.mean, self._squares = count, mean, squares
+            return
+        total = self.count + count
+        shift = mean - self.mean
+        self.mean = self.mean + shift * (count / total)
+        self._squares = self._squares + squares + shift.square() * (self.count * count / total)
+        self.count = total
+
+    def variance(self, *, unbiased: bool) -> Tensor:
+        """Variance `(C,)` float64.
+
+        Args:
+            unbiased: Divide by `count - 1`, as torch does in `running_var`; else by `count`.
+        """
+        if self._squares is None:
+            raise ValueError("no batch was added")
+        return self._squares / (self.count - 1 if unbiased else self.count)
