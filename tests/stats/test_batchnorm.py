@@ -114,14 +114,26 @@ def test_the_variance_between_batches_counts():
     assert (reset["0.running_var"] > within + 5).all()
 
 
-def test_the_dtype_of_the_state_is_kept():
+@pytest.mark.parametrize(
+    ("weights", "statistics", "tolerance"),
+    [
+        (torch.float32, torch.float32, 1e-5),
+        (torch.float16, torch.float16, 1e-2),
+        (torch.bfloat16, torch.float32, 3e-2),
+        (torch.float32, torch.float64, 1e-6),
+    ],
+)
+def test_the_dtype_of_the_state_is_kept(weights, statistics, tolerance):
     program = program_of(Net())
-    state = {n: t.float() if t.is_floating_point() else t for n, t in program.state().items()}
+    state = {
+        name: tensor.to(statistics if "running" in name else weights) if tensor.is_floating_point() else tensor
+        for name, tensor in program.state().items()
+    }
     reset = reset_batchnorm(program, state, batches_of(IMAGES, 10))
     exact = reset_batchnorm(program, program.state(), batches_of(IMAGES, 10))
     for name, tensor in reset.items():
         assert tensor.dtype == state[name].dtype
-        torch.testing.assert_close(tensor.double(), exact[name].double(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(tensor.double(), exact[name].double(), rtol=tolerance, atol=tolerance)
 
 
 def test_statistics_that_share_memory_are_told_apart():

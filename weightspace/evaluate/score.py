@@ -46,11 +46,10 @@ def evaluate(program: Program, state: Mapping[str, Tensor], batches: Iterable[Ba
         DataError: No examples, no labels, a label that the network has no output for, or outputs that are not
             `(N, classes)`.
     """
-    device = next(iter(state.values())).device
     loss, correct, samples = 0.0, 0, 0
     for x, y in batches:
-        logits = program.prediction(state, x.to(device))
-        labels = _checked_labels(logits, x, y).to(device)
+        logits = program.prediction(state, x)
+        labels = _checked_labels(logits, x, y).to(logits.device)
         loss += float(F.cross_entropy(logits.double(), labels, reduction="sum"))
         correct += int((logits.argmax(1) == labels).sum())
         samples += len(labels)

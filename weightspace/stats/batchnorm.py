@@ -44,20 +44,17 @@ def reset_batchnorm(program: Program, state: Mapping[str, Tensor], batches: Iter
     Raises:
         DataError: No batch, or a batch norm that sees a single value per channel in a batch.
     """
-    # Copies, so that each statistic has an address of its own by which its batch norm is found.
-    own = {
-        name: tensor.clone()
-        for name, tensor in state.items()
-        if name not in program.aliases and tensor.ndim == 1 and tensor.is_floating_point()
-    }
-    mode = _BatchStatistics({tensor.data_ptr(): name for name, tensor in own.items() if tensor.numel()})
-    run = {name: own.get(program.aliases.get(name, name), tensor) for name, tensor in state.items()}
-    device = next(iter(state.values())).device
+    run = _with_own_addresses(program, state)
+    mode = _BatchStatistics({tensor.data_ptr(): name for name, tensor in run.items() if name not in program.aliases})
     empty = True
-    with mode:
-        for batch in batches:
-            program.prediction(run, batch[0].to(device))
-            empty = False
+    for batch in batches:
+        with mode:
+            program.prediction(run, batch[0])
+        if mode.single is not None:
+            raise DataError(
+                f"{mode.single}: expected several values per channel in every batch, found one; use larger batches"
+            )
+        empty = False
     if empty:
         raise DataError("batch norm statistics: expected at least one batch, found none; give data with examples")
     measured = mode.measured()
@@ -76,6 +73,19 @@ def has_batchnorm(program: Program) -> bool:
     return mode.calls > 0
 
 
+def _with_own_addresses(program: Program, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state, in tensors that the program uses as they are, so that a statistic is recognised by its address."""
+    floating = [tensor.dtype for tensor in state.values() if tensor.is_floating_point()]
+    dtype = max([torch.float32, *floating], key=lambda dtype: dtype.itemsize)
+    run: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if tensor.is_floating_point():
+            # Two statistics may share memory, for example two views of one tensor of zeros.
+            tensor = tensor.to(dtype, copy=tensor.ndim == 1)
+        run[name] = tensor
+    return {name: run.get(program.aliases.get(name, name), tensor) for name, tensor in run.items()}
+
+
 class _BatchStatistics(TorchFunctionMode):
     """Lets batch norms with known running statistics normalise by the batch, and collects the moments of their input.
 
@@ -84,11 +94,13 @@ class _BatchStatistics(TorchFunctionMode):
 
     Attributes:
         calls: Batch norms with running statistics seen so far, known or not.
+        single: Name of the running mean of a batch norm that saw one value per channel, which has no variance.
     """
 
     def __init__(self, names: Mapping[int, str]) -> None:
         super().__init__()
         self.calls = 0
+        self.single: str | None = None
         self._names = names
         self._moments: dict[tuple[str, str], ChannelMoments] = {}
 
@@ -129,8 +141,7 @@ class _BatchStatistics(TorchFunctionMode):
         if names[0] is None or names[1] is None:
             return False
         if x.numel() == x.shape[1]:
-            raise DataError(
-                f"{names[0]}: expected several values per channel in every batch, found one; use larger batches"
-            )
+            self.single = names[0]
+            return False
         self._moments.setdefault((names[0], names[1]), ChannelMoments()).add(x)
         return True
