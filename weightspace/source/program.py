@@ -1,0 +1,222 @@
+"""A network as a function of its weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from weightspace.checkpoint import Checkpoint
+from weightspace.errors import CheckpointMismatchError, DataError, SourceError
+from weightspace.source.base import Inputs, Source
+from weightspace.source.construction import copy_structure
+from weightspace.source.user_error import describe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_COUNTER = "num_batches_tracked"
+
+
+class Program:
+    """The network as a function of a state dict: `outputs(state)`, in evaluation mode, deterministic, stateless.
+
+    Every call runs on a fresh copy of the module's structure with the given tensors in place of its own, so nothing
+    that one call caches on the module (attention biases, masks) can reach the next. Random operations see a fixed seed.
+
+    Attributes:
+        state_names: Names of the module's state dict, aliases of tied tensors included.
+        aliases: Tied names: alias -> canonical name, the first one in the order of the state dict.
+        inputs: The example call.
+    """
+
+    def __init__(self, module: nn.Module, inputs: Inputs, *, label: str = "the network") -> None:
+        """Wrap a module.
+
+        Args:
+            module: The network, with real tensors; put in evaluation mode, otherwise untouched.
+            inputs: A call that it takes.
+            label: What messages call the network.
+        """
+        self._module = module.eval()
+        self._label = label
+        self.inputs = inputs
+        own = {n: t for n, t in module.state_dict(keep_vars=True).items() if isinstance(t, torch.Tensor)}
+        first: dict[int, str] = {}
+        for name, tensor in own.items():
+            first.setdefault(id(tensor), name)
+        self.state_names: tuple[str, ...] = tuple(own)
+        self.aliases: dict[str, str] = {n: first[id(t)] for n, t in own.items() if first[id(t)] != n}
+        self._own = {name: tensor.detach() for name, tensor in own.items()}
+        # Tables and masks that belong to the architecture: no checkpoint needs to hold them, though old ones do.
+        self._constants = {name: buffer for name, buffer in module.named_buffers() if name not in own}
+
+    @classmethod
+    def from_source(cls, source: Source, seed: int = 0) -> Program:
+        """Build the network of a source, with example inputs of the given seed.
+
+        Raises:
+            SourceError: The network cannot be built, or no input is known.
+        """
+        return cls(source.build(), source.example_inputs(seed=seed), label=source.label)
+
+    def state(self) -> dict[str, Tensor]:
+        """The module's own tensors under all their names; not copies."""
+        return dict(self._own)
+
+    def outputs(self, state: Mapping[str, Tensor], inputs: Inputs | None = None) -> list[Tensor]:
+        """Run the network without gradients and list all its floating outputs, in the order in which it returns them.
+
+        Args:
+            state: Weights by name; a tied tensor may be given under any one of its names. Half precision runs in
+                float32. The device of the weights is where the network runs.
+            inputs: The call; the example call by default. Floating tensors are cast to the type of the weights.
+
+        Raises:
+            CheckpointMismatchError: A tensor is missing.
+            SourceError: The network's own code fails.
+        """
+        found: list[Tensor] = []
+        _collect(self._run(state, inputs or self.inputs), found)
+        if not found:
+            raise SourceError(
+                f"{self._label}: expected the network to return floating tensors, found none; return them"
+            )
+        return found
+
+    def prediction(self, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """First output on a batch.
+
+        Args:
+            state: As for `outputs`.
+            x: Batch of shape (N, ...). Samples whose shape differs from the example's but which have as many values
+                are reshaped, so that images fit a network that takes flat pixels.
+
+        Returns:
+            For a classifier the logits, (N, classes).
+
+        Raises:
+            DataError: The network does not take such samples.
+        """
+        example = self.inputs.primary()
+        if example is not None and x.shape[1:] != example.shape[1:] and x[:1].numel() == example[:1].numel():
+            x = x.reshape(len(x), *example.shape[1:])
+        try:
+            return self.outputs(state, self._call_on(x))[0]
+        except SourceError as error:
+            if example is None or x.shape[1:] == example.shape[1:]:
+                raise
+            raise DataError(
+                f"the data: expected samples of shape {tuple(example.shape[1:])} as {self._label} takes them, found "
+                f"{tuple(x.shape[1:])}; give other data, or the right --input-shape ({error})"
+            ) from error
+
+    def check_state(self, state: Mapping[str, Any]) -> None:
+        """Check that a state dict or checkpoint has the tensors of the network; reads no data of a `Checkpoint`.
+
+        A tied tensor may be given under one of its names. Counters of seen batches may be missing (files older than
+        torch 0.4.1), and tables that belong to the architecture may be present.
+
+        Raises:
+            CheckpointMismatchError: A tensor is missing, superfluous or of another shape.
+        """
+        held = {self.aliases.get(name, name) for name in state}
+        problems = [
+            f"{name}: expected a tensor of shape {tuple(self._own[name].shape)}, found none"
+            for name in self.state_names
+            if self.aliases.get(name, name) not in held and not name.endswith(_COUNTER)
+        ]
+        for name in state:
+            if name in self._constants:
+                continue
+            if name not in self._own:
+                problems.append(f"{name}: expected no such tensor, found one of shape {_shape(state, name)}")
+            elif _shape(state, name) != tuple(self._own[name].shape):
+                problems.append(f"{name}: expected shape {tuple(self._own[name].shape)}, found {_shape(state, name)}")
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            path = getattr(state, "path", None)
+            where = f"{path}: " if path is not None else ""
+            raise CheckpointMismatchError(
+                f"{where}{problems[0]} in {self._label}{more}; pass the --arch that these weights were trained with"
+            )
+
+    def _run(self, state: Mapping[str, Tensor], inputs: Inputs) -> Any:
+        tensors = self._tensors(state)
+        anchor = next((t for t in tensors.values() if t.is_floating_point()), torch.empty(0))
+        call = inputs.cast(anchor.dtype, anchor.device)
+        with torch.no_grad(), _fixed_random_state(anchor.device):
+            try:
+                return functional_call(self._fresh(), tensors, call.args, dict(call.kwargs), tie_weights=True)
+            except Exception as error:
+                primary = call.primary()
+                shape = f" on an input of shape {tuple(primary.shape)}" if primary is not None else ""
+                raise SourceError(f"{self._label}: the network fails{shape}: {describe(error)}") from error
+
+    def _tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the module's names stand for in this call: canonical names, one floating type, one device."""
+        given: dict[str, Tensor] = {}
+        for name in self.state_names:
+            canonical = self.aliases.get(name, name)
+            if canonical not in given and name in state:
+                given[canonical] = state[name]
+        for name in self.state_names:
+            if self.aliases.get(name, name) not in given:
+                if not name.endswith(_COUNTER):
+                    raise CheckpointMismatchError(
+                        f"{name}: expected in the weights of {self._label}, found none; add it"
+                    )
+                given[name] = self._own[name]
+        dtype = torch.float32
+        for tensor in given.values():
+            if tensor.is_floating_point() and tensor.dtype.itemsize > dtype.itemsize:
+                dtype = tensor.dtype
+        device = next((t.device for t in given.values() if t.is_floating_point()), torch.device("cpu"))
+        return {
+            name: tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
+            for name, tensor in (self._constants | given).items()
+        }
+
+    def _fresh(self) -> nn.Module:
+        try:
+            return copy_structure(self._module)
+        except Exception:  # an attribute that cannot be copied (a lock, an open file); run the module itself
+            return self._module
+
+    def _call_on(self, x: Tensor) -> Inputs:
+        """The example call with `x` in place of its primary tensor."""
+        primary = self.inputs.primary()
+        return self.inputs.map_tensors(lambda tensor: x if tensor is primary else tensor)
+
+
+def _shape(state: Mapping[str, Any], name: str) -> tuple[int, ...]:
+    found = state.info(name) if isinstance(state, Checkpoint) else state[name]
+    return tuple(found.shape)
+
+
+def _collect(value: Any, found: list[Tensor]) -> None:
+    """Append the floating tensors of a nested output to `found`."""
+    if isinstance(value, torch.Tensor):
+        if value.is_floating_point() or value.is_complex():
+            found.append(value)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            _collect(item, found)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _collect(item, found)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            _collect(getattr(value, field.name), found)
+
+
+@contextmanager
+def _fixed_random_state(device: torch.device) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        yield
