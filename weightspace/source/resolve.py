@@ -55,7 +55,7 @@ def _named(text: str, checkpoint: Checkpoint | None, input_shape: tuple[int, ...
     if text.startswith("timm:"):
         source = TimmSource(text, text.removeprefix("timm:"), input_shape=input_shape)
         return source if checkpoint is None else source.fitted_to(checkpoint)
-    if text.startswith("hf:") or Path(text).expanduser().is_dir():
+    if text.startswith("hf:") or (text and Path(text).expanduser().is_dir()):
         return _configured(text, checkpoint, input_shape)
     # Not after the first colon: a path may hold one.
     if ":" in text:

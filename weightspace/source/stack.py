@@ -151,7 +151,7 @@ def _module(layer: LayerShape) -> nn.Module:
     if not kernel:
         return nn.Linear(inputs, out, bias=layer.bias)
     convolution: Any = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(kernel) - 1]
-    return convolution(inputs, out, tuple(kernel), padding="same", bias=layer.bias)
+    return convolution(inputs, out, tuple(kernel), padding=tuple(side // 2 for side in kernel), bias=layer.bias)
 
 
 def _pool(x: torch.Tensor, pixels: int) -> torch.Tensor:
