@@ -113,7 +113,7 @@ def test_a_permuted_copy_once_aligned_has_exactly_no_barrier(reset):
 
     b = permuted(a, order)
     assert evaluate(program, b, batches()).loss == pytest.approx(evaluate(program, a, batches()).loss, rel=1e-6)
-    assert len(set(loss_curve(program, a, b, batches, points=3).loss)) == 3
+    assert len(set(loss_curve(program, a, b, batches, points=3).loss)) > 1
     aligned = loss_curve(program, a, permuted(b, order.argsort()), batches, reset=reset)
     assert len(aligned.t) == 25
     assert len(set(aligned.loss)) == len(set(aligned.accuracy)) == 1

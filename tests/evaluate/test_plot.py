@@ -94,7 +94,7 @@ def test_a_missing_folder_is_refused(tmp_path):
 
 def test_a_folder_in_the_way_leaves_nothing_half_written(tmp_path):
     (tmp_path / "barrier.png").mkdir()
-    with pytest.raises(OutputError, match="expected to write the picture, found Is a directory"):
+    with pytest.raises(OutputError, match="expected to write it, found: Is a directory"):
         plot_barrier(REPORT, tmp_path / "barrier.png")
     assert [path.name for path in tmp_path.iterdir()] == ["barrier.png"]
 

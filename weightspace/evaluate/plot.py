@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import math
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from weightspace.checkpoint.atomic import explain_os_errors, new_files
 from weightspace.errors import OutputError
 
 if TYPE_CHECKING:
@@ -43,24 +42,8 @@ def plot_barrier(report: BarrierReport, path: str | Path, *, title: str = "Strai
     path = Path(path)
     check_plot_path(path)
     content = _render(report, title, path.suffix[1:].lower())
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-            # mkstemp makes files that only the owner reads; give the mode of an ordinary new file.
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OutputError(
-            f"{path}: expected to write the picture, found {error.strerror}; name another place"
-        ) from error
+    with new_files(path) as (temporary,), explain_os_errors(path):
+        temporary.write_bytes(content)
 
 
 def check_plot_path(path: Path) -> None:
