@@ -1,1 +1,9 @@
 """Symmetry of networks: derived from a trace, written as a spec, applied to weights, verified numerically."""
+
+from weightspace.symmetry.derive import derive
+from weightspace.symmetry.element import Element
+from weightspace.symmetry.group import Group
+from weightspace.symmetry.spec import Spec, TensorSpec
+from weightspace.symmetry.verify import Verification, randomized, verify
+
+__all__ = ["Element", "Group", "Spec", "TensorSpec", "Verification", "derive", "randomized", "verify"]

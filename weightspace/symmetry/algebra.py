@@ -1,0 +1,444 @@
+"""The algebra of labels: carve, split, unify, merge, reshape and slice, as the rules of operators need them.
+
+Every operation keeps the derivation sound: it may only restrict the symmetry. What does not fit raises `MisfitError`
+inside and ends with both sides frozen, with the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from weightspace.symmetry.axis import Run
+from weightspace.symmetry.label import (
+    Atom,
+    Fixed,
+    Label,
+    Product,
+    Site,
+    Sum,
+    Uniform,
+    Varying,
+    leaf_labels,
+    resolve,
+    side_by_side,
+    window,
+)
+
+Ranges = list[tuple[int, int]]  # (start, length) stretches, in the order of the result
+LARGEST_CASE = 16  # a factor that a view makes and a select takes apart is a stack (QKV), not a spatial axis
+
+
+class MisfitError(Exception):
+    """Two structures cannot be brought together."""
+
+
+class Algebra:
+    """Operations on labels during one derivation.
+
+    Attributes:
+        hints: Sites where a reshape must cut an atom into equal segments instead of a product, because an earlier pass
+            saw the outer factor taken apart.
+        new_hints: Such sites found in this pass.
+        reason: What the derivation is doing, recorded where something freezes.
+    """
+
+    def __init__(self, hints: frozenset[Site] = frozenset()) -> None:
+        self.hints = hints
+        self.new_hints: set[Site] = set()
+        self.reason = ""
+        self._cases = 0
+
+    def new_case(self) -> int:
+        """A fresh tie between a sum and its varying labels."""
+        self._cases += 1
+        return self._cases
+
+    # ------------------------------------------------------------------ freezing and binding
+
+    def freeze(self, label: Label, reason: str | None = None) -> Label:
+        """Freezes every atom of a label; the first reason stays."""
+        for leaf in leaf_labels(resolve(label)):
+            if isinstance(leaf, Atom) and leaf.frozen is None:
+                leaf.frozen = reason or self.reason
+        return resolve(label)
+
+    def bind(self, atom: Atom, label: Label) -> Label:
+        """Refines an atom to a tree wherever it occurs."""
+        label = resolve(label)
+        if label is atom:
+            return atom
+        if any(leaf is atom for leaf in leaf_labels(label)):
+            raise MisfitError(f"{atom} occurs in {label}")
+        if isinstance(label, Atom):
+            label.frozen = label.frozen or atom.frozen
+            label.site = label.site or atom.site
+        elif atom.frozen is not None:
+            self.freeze(label, atom.frozen)
+        atom.bound = label
+        return label
+
+    def fresh(self, label: Label) -> Label:
+        """The label with every uniform stretch replaced by an atom: for storage that is written later."""
+        label = resolve(label)
+        match label:
+            case Uniform() if label.size > 1:
+                return Atom(label.size)
+            case Product():
+                return Product([self.fresh(factor) for factor in label.factors])
+            case Sum():
+                return Sum([self.fresh(part) for part in label.parts], label.runs, label.case)
+            case Varying():
+                return Varying([self.fresh(choice) for choice in label.choices], label.case)
+            case _:
+                return label
+
+    # ------------------------------------------------------------------ taking labels apart
+
+    def carve(self, label: Label, groups: Sequence[Ranges]) -> list[Label]:
+        """Takes a label apart into several, each of which gathers some stretches of it.
+
+        Args:
+            label: The label of n indices.
+            groups: For each result the (start, length) stretches that it consists of, in order. Together they must
+                cover all n indices exactly once.
+
+        Raises:
+            MisfitError: If a stretch cuts through the inner index of a product.
+        """
+        label = resolve(label)
+        groups = [_joined(ranges) for ranges in groups]
+        if len(groups) == 1 and groups[0] == [(0, label.size)]:
+            return [label]
+        sizes = [sum(length for _, length in ranges) for ranges in groups]
+        match label:
+            case Uniform():
+                return [Uniform(size) for size in sizes]
+            case Fixed():
+                return [Fixed(size, label.reason) for size in sizes]
+            case Atom():
+                return self._carve_atom(label, groups, sizes)
+            case Product():
+                outer, inner = label.factors[0], math.prod(factor.size for factor in label.factors[1:])
+                if any(start % inner or length % inner for ranges in groups for start, length in ranges):
+                    raise MisfitError(f"{label} is cut inside of its inner index")
+                scaled = [[(start // inner, length // inner) for start, length in ranges] for ranges in groups]
+                return [resolve(Product((piece, *label.factors[1:]))) for piece in self.carve(outer, scaled)]
+            case Sum():
+                return self._carve_sum(label, groups)
+            case Varying():
+                raise MisfitError(f"{label} is cut")
+
+    def _carve_atom(self, atom: Atom, groups: Sequence[Ranges], sizes: list[int]) -> list[Label]:
+        # A single index moves with nobody: it is an index of its own.
+        pieces: list[Label] = [
+            Atom(size, frozen=atom.frozen) if size > 1 else Fixed(size, atom.frozen or "single") for size in sizes
+        ]
+        runs = []
+        for number, ranges in enumerate(groups):
+            done = 0
+            for start, length in ranges:
+                runs.append((start, Run(number, done, length)))
+                done += length
+        atom.bound = Sum(pieces, [run for _, run in sorted(runs, key=lambda item: item[0])])
+        return pieces
+
+    def _carve_sum(self, label: Sum, groups: Sequence[Ranges]) -> list[Label]:
+        wanted: list[dict[int, Ranges]] = [{} for _ in label.parts]  # part -> group -> stretches of the part
+        layout: list[list[tuple[int, int, int]]] = []  # per group: (part, offset in the carved piece, length)
+        for number, ranges in enumerate(groups):
+            layout.append([])
+            for start, length in ranges:
+                for run in window(label.runs, start, length):
+                    stretches = wanted[run.part].setdefault(number, [])
+                    layout[-1].append((run.part, sum(n for _, n in stretches), run.length))
+                    stretches.append((run.start, run.length))
+        pieces = [
+            dict(zip(by_group, self.carve(part, list(by_group.values())), strict=True)) if by_group else {}
+            for part, by_group in zip(label.parts, wanted, strict=True)
+        ]
+        results = []
+        for number, placed in enumerate(layout):
+            order = list(dict.fromkeys(part for part, _, _ in placed))
+            runs = [Run(order.index(part), offset, length) for part, offset, length in placed]
+            results.append(resolve(Sum([pieces[part][number] for part in order], runs)))
+        return results
+
+    def split(self, label: Label, outer: int, site: int | None = None) -> tuple[Label, Label]:
+        """Takes a label of n indices apart into an outer index of the given size and an inner one of n / outer.
+
+        Raises:
+            MisfitError: If the structure has no such outer index.
+        """
+        label = resolve(label)
+        if outer == 1:
+            return Uniform(1), label
+        if outer == label.size:
+            return label, Uniform(1)
+        inner = label.size // outer
+        match label:
+            case Uniform():
+                return Uniform(outer), Uniform(inner)
+            case Fixed():
+                return Fixed(outer, label.reason), Fixed(inner, label.reason)
+            case Atom():
+                return self._split_atom(label, outer, inner, site)
+            case Product():
+                return self._split_product(label, outer, site)
+            case Sum():
+                return self._split_sum(label, inner)
+            case Varying():
+                pairs = [self.split(choice, outer) for choice in label.choices]
+                if any(isinstance(part, Varying) for _, part in pairs):
+                    raise MisfitError(f"{label} varies twice")
+                return Varying([o for o, _ in pairs], label.case), Varying([i for _, i in pairs], label.case)
+
+    def _split_atom(self, atom: Atom, outer: int, inner: int, site: int | None) -> tuple[Label, Label]:
+        if site is not None and (site, outer) in self.hints:
+            atom.bound = side_by_side([Atom(inner, frozen=atom.frozen) for _ in range(outer)])
+            return self.split(atom, outer)
+        pair = Atom(outer, None if site is None else (site, outer), atom.frozen), Atom(inner, frozen=atom.frozen)
+        atom.bound = Product(pair)
+        return pair
+
+    def _split_product(self, label: Product, outer: int, site: int | None) -> tuple[Label, Label]:
+        front: list[Label] = []
+        rest = list(label.factors)
+        wanted = outer
+        while wanted > 1:
+            first = rest[0]
+            if wanted % first.size == 0:
+                front.append(rest.pop(0))
+                wanted //= first.size
+                continue
+            common = wanted if first.size % wanted == 0 else math.gcd(first.size, wanted)
+            if common == 1:
+                raise MisfitError(f"{label} has no outer index of size {outer}")
+            taken, left = self.plain(self.split(first, common, site))
+            front.append(taken)
+            rest[0] = left
+            wanted //= common
+        return resolve(Product(front)), resolve(Product(rest))
+
+    def _split_sum(self, label: Sum, inner: int) -> tuple[Label, Label]:
+        if any(run.start % inner or run.length % inner for run in label.runs):
+            raise MisfitError(f"{label} has a part that is no multiple of {inner}")
+        pairs = [self.plain(self.split(part, part.size // inner)) for part in label.parts]
+        outers: list[Label] = [o if o.size > 1 else Fixed(1, "single") for o, _ in pairs]
+        inners = [i for _, i in pairs]
+        runs = [Run(run.part, run.start // inner, run.length // inner) for run in label.runs]
+        if all(isinstance(part, (Fixed, Uniform)) for part in inners) and len({type(part) for part in inners}) == 1:
+            return resolve(Sum(outers, runs)), inners[0]
+        case = self.new_case()
+        return Sum(outers, runs, case), Varying(inners, case)
+
+    # ------------------------------------------------------------------ bringing labels together
+
+    def unify(self, x: Label, y: Label) -> Label:
+        """Makes two labels equal, and returns the merged label: use it, the arguments may be stale."""
+        try:
+            return self.join(x, y)
+        except MisfitError as misfit:
+            self.freeze(x, f"{self.reason}: {misfit}")
+            self.freeze(y, f"{self.reason}: {misfit}")
+            return resolve(x)
+
+    def join(self, x: Label, y: Label) -> Label:
+        """As `unify`, but raises `MisfitError` instead of freezing."""
+        x, y = resolve(x), resolve(y)
+        if x.size != y.size:
+            raise MisfitError(f"{x.size} and {y.size} indices meet")
+        if x is y or isinstance(y, Uniform):
+            return x
+        if isinstance(x, Uniform):
+            return y
+        if isinstance(x, Fixed):
+            return self.freeze(y, x.reason)
+        if isinstance(y, Fixed):
+            return self.freeze(x, y.reason)
+        if isinstance(x, Varying) or isinstance(y, Varying):
+            raise MisfitError("a varying label meets another")
+        if isinstance(x, Atom):
+            return self.bind(x, y if isinstance(y, Atom) else self.fresh(y))
+        if isinstance(y, Atom):
+            return self.bind(y, self.fresh(x))
+        if isinstance(x, Sum):
+            return self._join_sum(x, y)
+        if isinstance(y, Sum):
+            return self._join_sum(y, x)
+        return self._join_products(x, y)
+
+    def _join_sum(self, x: Sum, y: Label) -> Label:
+        position = 0
+        where: list[list[tuple[int, int, int]]] = [[] for _ in x.parts]
+        for run in x.runs:
+            where[run.part].append((run.start, position, run.length))
+            position += run.length
+        pieces = self.carve(y, [[(at, length) for _, at, length in sorted(places)] for places in where])
+        return resolve(Sum([self.join(part, piece) for part, piece in zip(x.parts, pieces, strict=True)], x.runs))
+
+    def _join_products(self, x: Product, y: Product) -> Label:
+        a, b = x.factors[0].size, y.factors[0].size
+        common = math.gcd(a, b)
+        if common == 1:
+            raise MisfitError(f"products with outer sizes {a} and {b} meet")
+        x_outer, x_inner = self.plain(self.split(x, common))
+        y_outer, y_inner = self.plain(self.split(y, common))
+        return resolve(Product((self.join(x_outer, y_outer), self.join(x_inner, y_inner))))
+
+    def plain(self, labels: Sequence[Label]) -> list[Label]:
+        """Labels without varying ones: those are collapsed by making all their choices equal."""
+        collapsed: list[Label] = []
+        for label in labels:
+            if isinstance(label, Varying):
+                merged = label.choices[0]
+                for choice in label.choices[1:]:
+                    merged = self.unify(merged, choice)
+                collapsed.append(merged)
+            elif isinstance(label, Sum) and label.case is not None:
+                collapsed.append(Sum(label.parts, label.runs))
+            else:
+                collapsed.append(label)
+        return [resolve(label) for label in collapsed]
+
+    def merge(self, labels: Sequence[Label]) -> Label:
+        """The label of consecutive dimensions flattened into one."""
+        labels = [label for label in map(resolve, labels) if label.size != 1]
+        cases = {label.case for label in labels if isinstance(label, Varying)}
+        if not cases:
+            return resolve(Product(self.plain(labels)))
+        if len(cases) == 1:
+            (case,) = cases
+            at = next((i for i, label in enumerate(labels) if isinstance(label, Sum) and label.case == case), None)
+            first = next(i for i, label in enumerate(labels) if isinstance(label, Varying))
+            if at is not None and at < first:
+                return self._merge_varying(labels, at)
+        return resolve(Product(self.plain(labels)))
+
+    def _merge_varying(self, labels: list[Label], at: int) -> Label:
+        whole = labels[at]
+        assert isinstance(whole, Sum)
+        inner = math.prod(label.size for label in labels[at + 1 :])
+        parts = [
+            Product(
+                [part, *(label.choices[number] if isinstance(label, Varying) else label for label in labels[at + 1 :])]
+            )
+            for number, part in enumerate(whole.parts)
+        ]
+        runs = [Run(run.part, run.start * inner, run.length * inner) for run in whole.runs]
+        return resolve(Product([*labels[:at], Sum(parts, runs)]))
+
+    # ------------------------------------------------------------------ whole tensors
+
+    def reshape(self, labels: Sequence[Label], old: Sequence[int], new: Sequence[int], site: int) -> list[Label]:
+        """Labels after a row-major reshape.
+
+        Args:
+            labels: One label per dimension of the old shape.
+            old: The old shape.
+            new: The new shape, of as many entries.
+            site: Number of the operation, to recognise its atoms in a later pass.
+        """
+        if math.prod(old) == 0:
+            return [Uniform(n) for n in new]
+        result: list[Label] = []
+        for before, after in _blocks_of_equal_size(old, new):
+            group = [resolve(labels[i]) for i in before]
+            sizes = [new[i] for i in after]
+            if len(group) == 1 and len(sizes) == 1:
+                result.append(group[0])
+                continue
+            rest = self.merge(group) if len(group) > 1 else (group[0] if group else Uniform(1))
+            try:
+                pieces: list[Label] = []
+                for size in sizes[:-1]:
+                    outer, rest = self.split(rest, size, site)
+                    pieces.append(outer)
+                result.extend([*pieces, rest] if sizes else [])
+            except MisfitError as misfit:
+                for label in group:
+                    self.freeze(label, f"{self.reason} {list(old)} -> {list(new)}: {misfit}")
+                result.extend(Fixed(size, self.reason) if size > 1 else Uniform(1) for size in sizes)
+        live = {label.case for label in result if isinstance(label, Sum)}
+        return [
+            self.plain([label])[0] if isinstance(label, Varying) and label.case not in live else label
+            for label in result
+        ]
+
+    def slice(self, labels: Sequence[Label], dim: int, start: int, length: int) -> list[Label]:
+        """Labels after taking ``length`` consecutive indices of one dimension, from ``start``."""
+        result = [resolve(label) for label in labels]
+        whole = result[dim]
+        if start == 0 and length == whole.size:
+            return result
+        if isinstance(whole, Sum) and whole.case is not None:
+            chosen = self._choose(result, dim, start, length)
+            if chosen is not None:
+                return chosen
+        if isinstance(whole, Varying) or (isinstance(whole, Sum) and whole.case is not None):
+            result = self.plain(result)
+            whole = result[dim]
+        if isinstance(whole, Atom) and whole.site and whole.site[1] <= LARGEST_CASE and whole.site not in self.hints:
+            self.new_hints.add(whole.site)
+        cuts: list[Ranges] = [[(0, start)], [(start, length)], [(start + length, whole.size - start - length)]]
+        try:
+            pieces = self.carve(whole, [ranges for ranges in cuts if ranges[0][1]])
+            result[dim] = pieces[1 if start else 0]
+        except MisfitError as misfit:
+            self.freeze(whole, f"{self.reason}: {misfit}")
+            result[dim] = Fixed(length, self.reason)
+        return result
+
+    def _choose(self, labels: list[Label], dim: int, start: int, length: int) -> list[Label] | None:
+        """A slice of the sum of a case, when it takes whole parts: the varying labels follow it."""
+        whole = labels[dim]
+        assert isinstance(whole, Sum)
+        taken = list(window(whole.runs, start, length))
+        parts = list(dict.fromkeys(run.part for run in taken))
+        if sum(whole.parts[part].size for part in parts) != length:
+            return None
+        case = self.new_case() if len(parts) > 1 else None
+        result: list[Label] = []
+        for number, label in enumerate(labels):
+            if number == dim and case is None:
+                result.append(resolve(Sum([whole.parts[parts[0]]], [Run(0, r.start, r.length) for r in taken])))
+            elif number == dim:
+                runs = [Run(parts.index(run.part), run.start, run.length) for run in taken]
+                result.append(Sum([whole.parts[part] for part in parts], runs, case))
+            elif isinstance(label, Varying) and label.case == whole.case:
+                choices = [label.choices[part] for part in parts]
+                result.append(resolve(choices[0]) if case is None else Varying(choices, case))
+            else:
+                result.append(label)
+        return result
+
+
+def _joined(ranges: Ranges) -> Ranges:
+    """Stretches with neighbours joined and empty ones dropped."""
+    joined: Ranges = []
+    for start, length in ranges:
+        if joined and joined[-1][0] + joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], joined[-1][1] + length)
+        elif length:
+            joined.append((start, length))
+    return joined
+
+
+def _blocks_of_equal_size(old: Sequence[int], new: Sequence[int]) -> list[tuple[range, range]]:
+    """Smallest runs of old and of new dimensions with equally many entries."""
+    blocks = []
+    i = j = 0
+    while i < len(old) or j < len(new):
+        i0, j0 = i, j
+        a = b = 1
+        if i < len(old):
+            a, i = old[i], i + 1
+        if j < len(new):
+            b, j = new[j], j + 1
+        while a != b:
+            if a < b:
+                a, i = a * old[i], i + 1
+            else:
+                b, j = b * new[j], j + 1
+        blocks.append((range(i0, i), range(j0, j)))
+    return blocks

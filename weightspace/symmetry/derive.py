@@ -1,0 +1,122 @@
+"""Deriving the symmetry specification of a network from one trace of its forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import nn
+
+from weightspace.symmetry.axis import Axis, FixedAxis, GroupAxis, ProductAxis, SumAxis
+from weightspace.symmetry.group import Group
+from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Uniform, leaf_labels, resolve
+from weightspace.symmetry.propagate import Propagation, propagate
+from weightspace.symmetry.spec import Spec, TensorKind, TensorSpec
+from weightspace.symmetry.trace import Trace, trace
+from weightspace.symmetry.wreath import dependencies
+
+
+def derive(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Spec:
+    """Derives which permutations of hidden units, channels and heads leave the function of a network unchanged.
+
+    Every parameter axis starts with a free label; the rule of each ATen operator of the forward pass ties, splits,
+    merges or freezes labels. What no rule covers is frozen, with the operator's name as the reason, so the result claims
+    no symmetry that the rules do not vouch for. `weightspace.symmetry.verify.verify` checks it numerically.
+
+    Args:
+        module: A network in eval mode, on any device (``meta`` costs nothing).
+        args: Example inputs of the forward pass.
+        kwargs: Further example inputs by name.
+
+    Returns:
+        The specification, with tensors named as in the state dict.
+
+    Raises:
+        TraceError: If the forward pass cannot be recorded.
+    """
+    return spec_of(propagate(trace(module, args, kwargs)))
+
+
+def spec_of(propagation: Propagation) -> Spec:
+    """Turns the labels of a finished propagation into a specification."""
+    recorded = propagation.trace
+    labels = {
+        name: [resolve(label) for label in propagation.algebra.plain(propagation.labels[ref.key])]
+        for name, ref in recorded.tensors.items()
+    }
+    occurrences: dict[Atom, str] = {}
+    for name, axes in labels.items():
+        for label in axes:
+            for leaf in leaf_labels(label):
+                if isinstance(leaf, Atom):
+                    occurrences.setdefault(leaf, name)
+    outers = dependencies(propagation, occurrences)
+    needed = {outer for group in outers.values() for outer in group}
+    carried = [atom for atom in occurrences if atom.frozen is None or atom in needed]
+    names = _group_names({atom: occurrences[atom] for atom in carried})
+    groups = [
+        Group(
+            names[atom],
+            atom.size,
+            tuple(names[outer] for outer in outers.get(atom, ())),
+            ("permutation",) if atom.frozen is None else (),
+        )
+        for atom in carried
+    ]
+    groups.sort(key=lambda group: not group.movable)
+    tensors = {
+        name: TensorSpec(tuple(_axis(resolve(_fix(label, names)), names) for label in axes), _kind(propagation, name))
+        for name, axes in labels.items()
+    }
+    return Spec(tuple(groups), tensors, recorded.aliases)
+
+
+def _kind(propagation: Propagation, name: str) -> TensorKind:
+    recorded: Trace = propagation.trace
+    if name in recorded.parameters:
+        return "parameter"
+    return "statistic" if recorded.tensors[name].key in propagation.statistics else "buffer"
+
+
+def _group_names(first: Mapping[Atom, str]) -> dict[Atom, str]:
+    """A name for every group: the first tensor that carries it without its last word, numbered where shared."""
+    names: dict[Atom, str] = {}
+    used: set[str] = set()
+    for atom, tensor in first.items():
+        stem = tensor.removesuffix(".weight").removesuffix(".bias")
+        number = 2
+        name = stem
+        while name in used:
+            name, number = f"{stem}#{number}", number + 1
+        used.add(name)
+        names[atom] = name
+    return names
+
+
+def _fix(label: Label, carried: Iterable[Atom]) -> Label:
+    """The label with frozen atoms that nobody depends on turned into plain fixed stretches, which then merge."""
+    match label:
+        case Atom() if label not in carried:
+            return Fixed(label.size, label.frozen or "unused")
+        case Uniform():
+            return Fixed(label.size, "single")
+        case Product():
+            return Product([_fix(factor, carried) for factor in label.factors])
+        case Sum():
+            return Sum([_fix(part, carried) for part in label.parts], label.runs)
+        case _:
+            return label
+
+
+def _axis(label: Label, names: Mapping[Atom, str]) -> Axis:
+    match label:
+        case Atom():
+            return GroupAxis(names[label], label.size)
+        case Product():
+            return ProductAxis(tuple(_axis(factor, names) for factor in label.factors))
+        case Sum():
+            return SumAxis(tuple(_axis(part, names) for part in label.parts), label.runs)
+        case Fixed():
+            return FixedAxis(label.size, label.reason)
+        case _:
+            return FixedAxis(label.size, "single")

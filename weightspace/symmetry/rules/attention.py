@@ -1,0 +1,54 @@
+"""Scaled dot-product attention: batch and heads tied; query-key and value inner dimensions are separate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from weightspace.symmetry.label import resolve
+from weightspace.symmetry.rules.registry import Labels, rule
+from weightspace.symmetry.trace import Call
+
+if TYPE_CHECKING:
+    from weightspace.symmetry.propagate import Propagation
+
+aten = torch.ops.aten
+
+
+@rule(
+    aten._scaled_dot_product_efficient_attention.default,
+    aten._scaled_dot_product_flash_attention.default,
+    aten._scaled_dot_product_flash_attention_for_cpu.default,
+    aten._scaled_dot_product_fused_attention_overrideable.default,
+)
+def attention(context: Propagation, call: Call) -> tuple[Labels, ...]:
+    """softmax(q k^T + mask) v, with q of shape (batch, heads, L, E) and k, v of as many heads or a divisor of them."""
+    if call["dropout_p"]:
+        return context.unknown(call)
+    refs = [call[name] for name in ("query", "key", "value")]
+    query, key, value = (context.get(ref) for ref in refs)
+    batch = context.unify(query[0], context.unify(key[0], value[0]))
+    heads = context.unify(key[1], value[1])
+    shared = context.algebra.split(query[1], heads.size)[0] if query[1].size % heads.size == 0 else query[1]
+    context.unify(shared, heads)
+    inner, keys = context.unify(query[3], key[3]), context.unify(key[2], value[2])
+    space: Labels = [batch, query[1], query[2], keys]
+    mask = call.arguments.get("attn_mask", call.arguments.get("attn_bias"))
+    if mask is not None:
+        space = context.broadcast([space, context.get(mask)], [label.size for label in space])
+    if call["is_causal"]:
+        context.freeze(space[2], space[3], why="causal mask")
+    space = [resolve(label) for label in space]
+    value = context.get(call["value"])
+    context.contract([*space, resolve(inner)])
+    context.contract(space[:3])  # the softmax over the keys
+    context.contract([*space, value[3]])
+    result = [*space[:3], value[3]]
+    rest = [
+        result[: len(output.shape)]
+        if output.shape == call.output.shape[: len(output.shape)]
+        else [context.fixed(size) for size in output.shape]
+        for output in call.outputs[1:]
+    ]
+    return (result, *rest)

@@ -1,0 +1,74 @@
+"""Operators that lay tensors side by side: concatenation, stacking, padding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from weightspace.symmetry.axis import Run
+from weightspace.symmetry.label import Fixed, Label, Sum, Uniform, Varying, resolve, side_by_side
+from weightspace.symmetry.rules.registry import Labels, rule
+from weightspace.symmetry.trace import Call
+
+if TYPE_CHECKING:
+    from weightspace.symmetry.propagate import Propagation
+
+aten = torch.ops.aten
+
+
+@rule(aten.cat.default)
+def cat(context: Propagation, call: Call) -> Labels:
+    """A sum along one dimension; the others are made equal."""
+    # An empty vector may be concatenated with anything, by an old rule of the operator.
+    tensors = [ref for ref in call["tensors"] if ref.shape != (0,)]
+    if not tensors:
+        return [Uniform(0)]
+    rank = len(call.output.shape)
+    along = call["dim"] % rank
+    result: Labels = []
+    for dim in range(rank):
+        merged: Label = Uniform(tensors[0].shape[dim])
+        if dim != along:
+            for ref in tensors:
+                merged = context.unify(merged, context.get(ref)[dim])
+        result.append(merged)
+    result[along] = resolve(side_by_side([context.get(ref)[along] for ref in tensors]))
+    return [resolve(label) for label in result]
+
+
+@rule(aten.stack.default)
+def stack(context: Propagation, call: Call) -> Labels:
+    """A new dimension, along which the labels of the others may vary."""
+    tensors = [context.get(ref) for ref in call["tensors"]]
+    along = call["dim"] % len(call.output.shape)
+    case = context.algebra.new_case()
+    result: Labels = []
+    for column in zip(*tensors, strict=True):
+        first = column[0]
+        if all(label is first for label in column) or all(isinstance(label, Fixed) for label in column):
+            result.append(first)
+        else:
+            result.append(Varying(column, case))
+    varies = any(isinstance(label, Varying) for label in result)
+    count = len(tensors)
+    result.insert(along, side_by_side([Fixed(1, "stack")] * count, case) if varies else context.fixed(count))
+    return result
+
+
+@rule(aten.constant_pad_nd.default)
+def pad(context: Propagation, call: Call) -> Labels:
+    """Constant entries on one or both sides; the two sides hold the same value and so form one part."""
+    labels = context.get(call["self"])
+    padding = call["pad"]
+    for number in range(len(padding) // 2):
+        low, high = padding[2 * number], padding[2 * number + 1]
+        dim = len(labels) - 1 - number
+        if low < 0 or high < 0:
+            context.freeze(labels[dim])
+            labels[dim] = context.fixed(call.output.shape[dim])
+        elif low or high:
+            inside = labels[dim]
+            runs = [Run(0, 0, low), Run(1, 0, inside.size), Run(0, low, high)]
+            labels[dim] = resolve(Sum([Uniform(low + high), inside], runs))
+    return labels

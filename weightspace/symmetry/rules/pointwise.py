@@ -1,0 +1,46 @@
+"""Point-wise operators: broadcast dimensions are made equal.
+
+Most need no entry in the table, since PyTorch tags them as point-wise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from weightspace.symmetry.label import Uniform, Varying
+from weightspace.symmetry.rules.registry import Labels, rule
+from weightspace.symmetry.trace import Call
+
+if TYPE_CHECKING:
+    from weightspace.symmetry.propagate import Propagation
+
+aten = torch.ops.aten
+
+
+@rule(aten.copy_.default, aten.fill_.Scalar, aten.fill_.Tensor, aten.zero_.default, aten._prelu_kernel.default)
+def pointwise(context: Propagation, call: Call) -> tuple[Labels, ...]:
+    """Every output entry depends on the input entries at the same place."""
+    inputs = call.inputs
+    shape = call.output.shape if call.outputs else ()
+    varying = [ref for ref in inputs if any(isinstance(label, Varying) for label in context.get(ref, varying=True))]
+    if len(varying) == 1 and varying[0].shape == shape and not call.written:
+        others = [context.get(ref) for ref in inputs if ref is not varying[0]]
+        if all(isinstance(label, Uniform) for labels in others for label in labels):
+            return tuple(context.get(varying[0], varying=True) for _ in call.outputs)
+    result = context.broadcast([context.get(ref) for ref in inputs], shape)
+    return tuple(list(result) for _ in call.outputs)
+
+
+@rule(
+    aten.alias.default,
+    aten.clone.default,
+    aten.contiguous.default,
+    aten.detach.default,
+    aten.lift_fresh.default,
+    aten._to_copy.default,
+)
+def same(context: Propagation, call: Call) -> Labels:
+    """The output is the first input."""
+    return context.get(call.inputs[0], varying=True)

@@ -1,0 +1,88 @@
+"""Reductions, softmax and scans."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from weightspace.symmetry.label import Uniform
+from weightspace.symmetry.rules.registry import Labels, rule
+from weightspace.symmetry.trace import Call
+
+if TYPE_CHECKING:
+    from weightspace.symmetry.propagate import Propagation
+
+aten = torch.ops.aten
+
+
+def _dims(call: Call) -> set[int]:
+    """The dimensions that a reduction runs over."""
+    rank = len(call["self"].shape)
+    dim = call.arguments.get("dim")
+    if dim is None or dim == []:
+        return set(range(rank))
+    return {d % max(rank, 1) for d in ([dim] if isinstance(dim, int) else dim)}
+
+
+@rule(
+    aten.all.default,
+    aten.all.dim,
+    aten.amax.default,
+    aten.amin.default,
+    aten.any.default,
+    aten.any.dim,
+    aten.linalg_vector_norm.default,
+    aten.logsumexp.default,
+    aten.max.default,
+    aten.mean.default,
+    aten.mean.dim,
+    aten.min.default,
+    aten.norm.ScalarOpt_dim,
+    aten.prod.default,
+    aten.prod.dim_int,
+    aten.std.correction,
+    aten.sum.default,
+    aten.sum.dim_IntList,
+    aten.var.correction,
+    aten.var_mean.correction,
+)
+def reduce(context: Propagation, call: Call) -> tuple[Labels, ...]:
+    """Reductions that do not depend on the order of the indices drop their dimensions."""
+    return _drop(context, call)
+
+
+def _drop(context: Propagation, call: Call) -> tuple[Labels, ...]:
+    labels, dims = context.get(call["self"]), _dims(call)
+    kept: Labels = [Uniform(1) if dim in dims else label for dim, label in enumerate(labels)]
+    if call.arguments.get("keepdim"):
+        return tuple(list(kept) for _ in call.outputs)
+    return tuple([label for dim, label in enumerate(kept) if dim not in dims] for _ in call.outputs)
+
+
+@rule(aten._softmax.default, aten._log_softmax.default, aten._safe_softmax.default)
+def softmax(context: Propagation, call: Call) -> Labels:
+    """Normalises over a dimension, which stays."""
+    labels = context.get(call["self"])
+    along = call["dim"] % len(labels)
+    context.contract([label for dim, label in enumerate(labels) if dim != along])
+    return labels
+
+
+@rule(aten.cumsum.default, aten.cumprod.default)
+def scan(context: Propagation, call: Call) -> Labels:
+    """Depends on the order of the indices."""
+    along = call["dim"] % max(len(call["self"].shape), 1)
+    labels = context.get(call["self"])
+    if labels:
+        context.freeze(labels[along])
+        labels[along] = context.fixed(labels[along].size)
+    return labels
+
+
+@rule(aten.max.dim, aten.min.dim, aten.argmax.default, aten.argmin.default)
+def position(context: Propagation, call: Call) -> tuple[Labels, ...]:
+    """Answers with an index, so the indices that it ran over are told apart."""
+    labels, dims = context.get(call["self"]), _dims(call)
+    context.freeze(*(labels[dim] for dim in dims))
+    return _drop(context, call)

@@ -1,0 +1,50 @@
+"""The table of operator rules: one function per family of ATen overloads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+
+from weightspace.symmetry.label import Label
+from weightspace.symmetry.trace import Call
+
+if TYPE_CHECKING:
+    from weightspace.symmetry.propagate import Propagation
+
+Labels: TypeAlias = list[Label]  # one label per dimension of a tensor
+Rule: TypeAlias = "Callable[[Propagation, Call], Labels | tuple[Labels, ...]]"
+
+_TABLE: dict[torch._ops.OpOverload, Rule] = {}
+
+
+def rule(*overloads: torch._ops.OpOverload) -> Callable[[Rule], Rule]:
+    """Registers a rule for ATen overloads.
+
+    A rule reads the labels of its inputs, makes equal what the operator ties together, and returns the labels of its
+    outputs: one list for a single output, a tuple of lists for several. In-place overloads share the rule of their
+    functional twin: what they write gets the labels of the output.
+
+    Raises:
+        ValueError: If an overload has a rule already.
+    """
+
+    def register(function: Rule) -> Rule:
+        for overload in overloads:
+            if overload in _TABLE:
+                raise ValueError(f"{overload} has two rules")
+            _TABLE[overload] = function
+        return function
+
+    return register
+
+
+def registered(overload: torch._ops.OpOverload) -> Rule | None:
+    """The rule that was registered for exactly this overload."""
+    return _TABLE.get(overload)
+
+
+def covered() -> tuple[torch._ops.OpOverload, ...]:
+    """All overloads with a rule of their own."""
+    return tuple(_TABLE)

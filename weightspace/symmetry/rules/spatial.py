@@ -1,0 +1,43 @@
+"""Pooling, resampling and padding of space: channels pass, space stays in place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from weightspace.symmetry.rules.registry import Labels, rule
+from weightspace.symmetry.trace import Call
+
+if TYPE_CHECKING:
+    from weightspace.symmetry.propagate import Propagation
+
+aten = torch.ops.aten
+
+
+@rule(
+    aten._adaptive_avg_pool2d.default,
+    aten._adaptive_avg_pool3d.default,
+    aten.adaptive_max_pool2d.default,
+    aten.avg_pool1d.default,
+    aten.avg_pool2d.default,
+    aten.avg_pool3d.default,
+    aten.max_pool2d_with_indices.default,
+    aten.max_pool3d_with_indices.default,
+    aten.reflection_pad1d.default,
+    aten.reflection_pad2d.default,
+    aten.replication_pad2d.default,
+    aten.upsample_bicubic2d.default,
+    aten.upsample_bilinear2d.default,
+    aten.upsample_linear1d.default,
+    aten.upsample_nearest1d.default,
+    aten.upsample_nearest2d.default,
+)
+def space(context: Propagation, call: Call) -> tuple[Labels, ...]:
+    """Works on the trailing dimensions, whose indices it tells apart; their number stands in the operator's name."""
+    ref = call.inputs[0]
+    rank = int(next(letter for letter in reversed(call.name.replace("_with_indices", "")) if letter.isdigit()))
+    labels = context.get(ref)
+    context.freeze(*labels[-rank:], why="spatial")
+    kept = context.get(ref)[:-rank]
+    return tuple([*kept, *(context.fixed(size) for size in output.shape[-rank:])] for output in call.outputs)

@@ -1,0 +1,140 @@
+"""Which groups may be permuted independently for every index of another: the wreath products of a derivation.
+
+The inner atom d may have its own permutation for each index of h if and only if, in every tensor and every iteration
+space that contains d, h occurs either once in the same product or exactly once as a direct factor of another dimension.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Varying, resolve
+from weightspace.symmetry.propagate import Propagation, cases
+
+
+def dependencies(propagation: Propagation, atoms: Iterable[Atom]) -> dict[Atom, tuple[Atom, ...]]:
+    """For every movable atom the outer atoms that its permutation may depend on, outermost first.
+
+    Args:
+        propagation: A finished propagation.
+        atoms: Atoms that occur in parameters; frozen ones may serve as outer index.
+    """
+    known = set(atoms)
+    allowed: dict[Atom, set[Atom]] = {}
+    order: Counter[tuple[Atom, Atom]] = Counter()
+    for labels in _distinct([*propagation.labels.values(), *propagation.spaces]):
+        _restrict(labels, known, allowed)
+        for label in labels:
+            for outer, inner in _nested(label):
+                order[outer, inner] += 1
+    chosen: dict[Atom, set[Atom]] = {}
+    for atom in known:
+        if atom.frozen is None:
+            chosen[atom] = {
+                outer
+                for outer in allowed.get(atom, set())
+                # Where each could depend on the other, the inner factor of their products depends on the outer one.
+                if atom not in allowed.get(outer, set())
+                or outer.frozen is not None
+                or order[outer, atom] > order[atom, outer]
+            }
+    _close(chosen)
+    return {
+        atom: tuple(sorted(outers, key=lambda outer: len(chosen.get(outer, ())))) for atom, outers in chosen.items()
+    }
+
+
+def _close(chosen: dict[Atom, set[Atom]]) -> None:
+    """Drops dependencies until they are transitive: what depends on h depends on all that h depends on."""
+    changed = True
+    while changed:
+        changed = False
+        for outers in chosen.values():
+            for outer in outers:
+                extra = chosen.get(outer, set()) - outers
+                if extra:
+                    chosen[outer] -= extra
+                    changed = True
+
+
+def _restrict(labels: list[Label], known: set[Atom], allowed: dict[Atom, set[Atom]]) -> None:
+    """Intersects what each atom may depend on with what one tensor permits."""
+    places = [(atom, path, dim) for dim, label in enumerate(labels) for atom, path in _paths(label, ())]
+    count = Counter(atom for atom, _, _ in places)
+    direct = [set(_direct(label)) for label in labels]
+    for atom, path, dim in places:
+        beside = Counter(path)
+        permitted = {outer for outer in beside if beside[outer] == 1}
+        for other, factors in enumerate(direct):
+            if other != dim:
+                permitted |= {outer for outer in factors if count[outer] == 1}
+        permitted &= known
+        permitted.discard(atom)
+        allowed[atom] = allowed[atom] & permitted if atom in allowed else permitted
+
+
+def _paths(label: Label, path: tuple[Atom, ...]) -> Iterator[tuple[Atom, tuple[Atom, ...]]]:
+    """Every atom of a label with the atoms that stand in the same products."""
+    match label:
+        case Atom():
+            yield label, path
+        case Product():
+            for number, factor in enumerate(label.factors):
+                beside = [f for i, f in enumerate(label.factors) if i != number and isinstance(f, Atom)]
+                yield from _paths(factor, (*path, *beside))
+        case Sum():
+            for part in label.parts:
+                yield from _paths(part, path)
+        case Varying():
+            for choice in label.choices:
+                yield from _paths(choice, path)
+
+
+def _direct(label: Label) -> Iterator[Atom]:
+    for factor in label.factors if isinstance(label, Product) else (label,):
+        if isinstance(factor, Atom):
+            yield factor
+
+
+def _nested(label: Label) -> Iterator[tuple[Atom, Atom]]:
+    """(outer, inner) pairs of atoms in one product."""
+    match label:
+        case Product():
+            atoms = [factor for factor in label.factors if isinstance(factor, Atom)]
+            for number, outer in enumerate(atoms):
+                for inner in atoms[number + 1 :]:
+                    yield outer, inner
+            for factor in label.factors:
+                yield from _nested(factor)
+        case Sum():
+            for part in label.parts:
+                yield from _nested(part)
+
+
+def _distinct(tensors: Iterable[list[Label]]) -> Iterator[list[Label]]:
+    """Label lists, varying ones expanded, each structure once."""
+    seen: set[Any] = set()
+    for labels in tensors:
+        for expanded in cases(labels):
+            key = tuple(_key(label) for label in expanded)
+            if key not in seen:
+                seen.add(key)
+                yield expanded
+
+
+def _key(label: Label) -> Any:
+    match resolve(label):
+        case Atom() as atom:
+            return id(atom)
+        case Product(factors=factors):
+            return ("x", *(_key(factor) for factor in factors))
+        case Sum(parts=parts):
+            return ("+", *(_key(part) for part in parts))
+        case Varying(choices=choices):
+            return ("|", *(_key(choice) for choice in choices))
+        case Fixed():
+            return "fixed"
+        case _:
+            return "uniform"
