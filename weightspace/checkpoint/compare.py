@@ -53,10 +53,10 @@ def check_compatible(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor
     different = [name for name in a if _shape(a, name) != _shape(b, name)]
     if different:
         name = different[0]
-        more = f" (and {len(different) - 1} more tensors differ)" if len(different) > 1 else ""
+        more = f" (and {len(different) - 1} more)" if len(different) > 1 else ""
         raise CheckpointMismatchError(
-            f"{where_b}: tensor {name!r}: expected shape {_shape(a, name)} as in {where_a}, found {_shape(b, name)}{more}"
-            "; give two checkpoints of one architecture"
+            f"{where_b}: tensor {name!r}: expected shape {_shape(a, name)} as in {where_a}, found {_shape(b, name)}"
+            f"{more}; give two checkpoints of one architecture"
         )
 
 

@@ -124,13 +124,15 @@ def _parts(key: str) -> list[str]:
     return key.lower().replace("-", "_").split("_")
 
 
-def _holds_weights(key: str, value: object) -> bool:
-    """Whether `value` is a mapping with tensors, directly or one wrapper further in, and not training state."""
+def _holds_weights(key: str, value: object, depth: int = 4) -> bool:
+    """Whether `value` is a mapping with tensors in it, at most `depth` wrappers further in, and not training state."""
     if not isinstance(value, Mapping) or key.endswith("_extra_state") or "param_groups" in value:
         return False
     if any(part.removesuffix("s") in _TRAINING_STATE for part in _parts(key)):
         return False
-    return _has_tensors(value) or any(isinstance(inside, Mapping) and _has_tensors(inside) for inside in value.values())
+    return _has_tensors(value) or (
+        depth > 0 and any(_holds_weights(str(inner), inside, depth - 1) for inner, inside in value.items())
+    )
 
 
 def _has_tensors(value: Mapping[Any, Any]) -> bool:

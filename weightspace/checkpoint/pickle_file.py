@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,7 +32,7 @@ _PLAIN_DATA = [
     np.ndarray,
 ]
 
-_BLOCKED_GLOBAL = re.compile(r"Unsupported (?:global: GLOBAL|class) (\S+)")
+_BLOCKED_GLOBAL = re.compile(r"unsupported (?:global: GLOBAL|GLOBAL|class) (\S+)", re.IGNORECASE)
 
 
 class PickleReader(Reader):
@@ -80,13 +81,11 @@ class PickleReader(Reader):
 
 def _load(path: Path, kind: Format) -> object:
     try:
-        with safe_globals(_PLAIN_DATA):
-            return torch.load(str(path), map_location="cpu", weights_only=True, mmap=kind is Format.ZIP)
-    except MemoryError as error:
-        raise CheckpointFormatError(
-            f"{path}: expected a checkpoint that fits in memory, found one that does not, or is damaged; "
-            "save it again as safetensors, which is mapped instead of read"
-        ) from error
+        # Newer versions of torch take the suffix for the content, so under this one they get the open file.
+        mapped = kind is Format.ZIP and path.suffix != ".safetensors"
+        with safe_globals(_PLAIN_DATA), path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch on its own deprecations, which are not the user's
+            return torch.load(str(path) if mapped else file, map_location="cpu", weights_only=True, mmap=mapped)
     # A damaged pickle fails in as many ways as there are opcodes, so every other exception means: not readable.
     except Exception as error:
         blocked = _blocked_globals(path, kind, error)
@@ -95,6 +94,11 @@ def _load(path: Path, kind: Format) -> object:
             raise UnsafeCheckpointError(
                 f"{path}: expected weights, found a pickle that needs code ({shown}), which weightspace never runs; "
                 "load it in the project that wrote it and save model.state_dict()"
+            ) from error
+        if isinstance(error, MemoryError) or "Cannot allocate memory" in str(error):
+            raise CheckpointFormatError(
+                f"{path}: expected a checkpoint that fits in memory, found one that does not, or that is damaged; "
+                "save it again as safetensors, whose tensors are read one by one"
             ) from error
         raise CheckpointFormatError(
             f"{path}: expected a complete PyTorch file, found one that torch cannot read ({_reason(error)}); "

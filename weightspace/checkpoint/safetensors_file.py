@@ -1,41 +1,20 @@
 """Read a safetensors file: the header alone for names and shapes, memory-mapped tensors one by one."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 
-from weightspace.checkpoint.identify import HEADER_LIMIT
 from weightspace.checkpoint.reader import Reader, TensorInfo
-from weightspace.errors import CheckpointFormatError
+from weightspace.checkpoint.safetensors_header import Header, damaged, read_header
 
 # Keys of a safetensors file's metadata that weightspace writes.
 ALIASES_KEY = "wsp.aliases"
 ORDER_KEY = "wsp.order"
 PROVENANCE_KEY = "wsp.provenance"
-
-DTYPES = {
-    "BOOL": torch.bool,
-    "U8": torch.uint8,
-    "I8": torch.int8,
-    "U16": torch.uint16,
-    "I16": torch.int16,
-    "U32": torch.uint32,
-    "I32": torch.int32,
-    "U64": torch.uint64,
-    "I64": torch.int64,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
-    "F8_E5M2": torch.float8_e5m2,
-    "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F32": torch.float32,
-    "F64": torch.float64,
-    "C64": torch.complex64,
-}
 
 
 class SafetensorsReader(Reader):
@@ -44,23 +23,17 @@ class SafetensorsReader(Reader):
     format = "safetensors"
 
     def __init__(self, path: Path) -> None:
-        """Open `path` and check its header.
+        """Read the header of `path`, and check it against the file.
 
         Raises:
             CheckpointFormatError: If the file is truncated, or its header does not describe its content.
         """
-        self.path = path
         self.files = (path,)
-        header = _read_header(path)
-        try:
-            self._file: Any = safe_open(str(path), framework="pt", device="cpu")
-        except (SafetensorError, OSError) as error:
-            raise _damaged(path, f"found one that safetensors rejects ({_one_line(error)})") from error
-        metadata = header.pop("__metadata__", {})
-        ordered = sorted(header.items(), key=lambda entry: entry[1]["data_offsets"])
-        self._infos = {name: _tensor_info(path, name, entry) for name, entry in ordered}
-        self._aliases = _read_aliases(path, metadata, self._infos)
-        self._names = _read_order(path, metadata, (*self._infos, *self._aliases))
+        self._path = path
+        self._header = read_header(path)
+        self._aliases = _read_aliases(path, self._header)
+        self._names = _read_order(path, self._header, (*self._header.tensors, *self._aliases))
+        self._mapped = _map(path)
 
     def names(self) -> tuple[str, ...]:
         """Names in the order in which weightspace wrote them, else in the order of their data."""
@@ -68,78 +41,64 @@ class SafetensorsReader(Reader):
 
     def info(self, name: str) -> TensorInfo:
         """Shape and type from the header."""
-        return self._infos[self._aliases.get(name, name)]
+        return self._header.tensors[self._aliases.get(name, name)]
 
     def read(self, name: str) -> torch.Tensor:
         """One tensor, mapped from the file."""
-        return self._file.get_tensor(self._aliases.get(name, name))
+        name = self._aliases.get(name, name)
+        if self._mapped is None:
+            return self._copy(name)
+        return self._mapped.get_tensor(name)
 
     def aliases(self) -> dict[str, str]:
         """The ties that weightspace recorded when it wrote the file; the format itself has none."""
         return dict(self._aliases)
 
+    def _copy(self, name: str) -> torch.Tensor:
+        info = self._header.tensors[name]
+        content = bytearray(math.prod(info.shape) * info.dtype.itemsize)
+        if not content:
+            return torch.empty(info.shape, dtype=info.dtype)
+        with self._path.open("rb") as file:
+            file.seek(self._header.offsets[name])
+            if file.readinto(content) != len(content):
+                raise damaged(self._path, f"found the end of the file inside tensor {name!r}")
+        return torch.frombuffer(content, dtype=info.dtype).reshape(info.shape)
 
-def _read_header(path: Path) -> dict[str, Any]:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        length = int.from_bytes(prefix, "little")
-        if len(prefix) < 8 or length > size - 8 or length > HEADER_LIMIT:
-            raise _damaged(path, f"found a header of {length} bytes announced in a file of {size}")
-        raw = file.read(length)
+
+def _map(path: Path) -> Any | None:
+    """The mapped file, or None where Linux refuses to map a file that is larger than the machine's memory."""
     try:
-        header = json.loads(raw)
-        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-        complete = 8 + length + end
-    except (ValueError, RecursionError, AttributeError, TypeError, KeyError, IndexError) as error:
-        raise _damaged(path, "found a header that is not the JSON it should be") from error
-    if size != complete:
-        raise _damaged(path, f"found {size} bytes where the header describes {complete}")
-    return header
+        return safe_open(str(path), framework="pt", device="cpu")
+    except SafetensorError as error:
+        raise damaged(path, f"found one that safetensors rejects ({' '.join(str(error).split())})") from error
+    except (OSError, RuntimeError):
+        return None
 
 
-def _tensor_info(path: Path, name: str, entry: dict[str, Any]) -> TensorInfo:
-    dtype = DTYPES.get(entry["dtype"])
-    if dtype is None:
-        raise CheckpointFormatError(
-            f"{path}: tensor {name!r}: expected a type that torch holds, found {entry['dtype']}; convert it first"
-        )
-    return TensorInfo(tuple(entry["shape"]), dtype)
-
-
-def _read_aliases(path: Path, metadata: dict[str, str], stored: dict[str, TensorInfo]) -> dict[str, str]:
-    aliases = _json_metadata(path, metadata, ALIASES_KEY, {})
+def _read_aliases(path: Path, header: Header) -> dict[str, str]:
+    aliases = _json_metadata(path, header, ALIASES_KEY, {})
     fits = isinstance(aliases, dict) and all(
-        isinstance(target, str) and target in stored and alias not in stored for alias, target in aliases.items()
+        isinstance(target, str) and target in header.tensors and alias not in header.tensors
+        for alias, target in aliases.items()
     )
     if not fits:
-        raise _damaged(path, f"found tied names under {ALIASES_KEY!r} in its metadata that do not fit its tensors")
+        raise damaged(path, f"found tied names under {ALIASES_KEY!r} in its metadata that do not fit its tensors")
     return aliases
 
 
-def _read_order(path: Path, metadata: dict[str, str], names: tuple[str, ...]) -> tuple[str, ...]:
-    order = _json_metadata(path, metadata, ORDER_KEY, list(names))
+def _read_order(path: Path, header: Header, names: tuple[str, ...]) -> tuple[str, ...]:
+    order = _json_metadata(path, header, ORDER_KEY, list(names))
     fits = isinstance(order, list) and all(isinstance(name, str) for name in order) and sorted(order) == sorted(names)
     if not fits:
-        raise _damaged(path, f"found an order under {ORDER_KEY!r} in its metadata that does not fit its tensors")
+        raise damaged(path, f"found an order under {ORDER_KEY!r} in its metadata that does not fit its tensors")
     return tuple(order)
 
 
-def _json_metadata(path: Path, metadata: dict[str, str], key: str, default: object) -> Any:
-    if key not in metadata:
+def _json_metadata(path: Path, header: Header, key: str, default: object) -> Any:
+    if key not in header.metadata:
         return default
     try:
-        return json.loads(metadata[key])
+        return json.loads(header.metadata[key])
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"found metadata under {key!r} that is not JSON") from error
-
-
-def _damaged(path: Path, found: str) -> CheckpointFormatError:
-    return CheckpointFormatError(
-        f"{path}: expected a complete safetensors file, {found}; it is truncated or damaged: download or save it again"
-    )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        raise damaged(path, f"found metadata under {key!r} that is not JSON") from error

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from weightspace.checkpoint.safetensors_file import DTYPES
+from weightspace.checkpoint.safetensors_header import DTYPES
 from weightspace.errors import OutputError
 
 
@@ -18,12 +18,14 @@ class Shard:
         order: All names of the shard, aliases included, in the order given.
         aliases: Tied names -> the stored name.
         nbytes: Size of the tensors.
+        storages: Addresses of their storages.
     """
 
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
     nbytes: int = 0
+    storages: set[int] = field(default_factory=set)
 
 
 def split(
@@ -56,9 +58,7 @@ def split(
         if name in aliases:
             continue
         tensor = _storable(name, tensor)
-        if tensor.untyped_storage().data_ptr() in {
-            other.untyped_storage().data_ptr() for other in shard.tensors.values()
-        }:
+        if tensor.untyped_storage().data_ptr() in shard.storages:
             tensor = tensor.clone()
         size = tensor.numel() * tensor.element_size()
         if max_bytes is not None and shard.tensors and shard.nbytes + size > max_bytes:
@@ -66,6 +66,7 @@ def split(
             shard = Shard()
         shard.tensors[name] = tensor
         shard.nbytes += size
+        shard.storages.add(tensor.untyped_storage().data_ptr())
         shard.order.extend([name, *names_of.get(name, ())])
         shard.aliases.update(dict.fromkeys(names_of.get(name, ()), name))
     for name, others in names_of.items():

@@ -125,7 +125,11 @@ def _save(file: Path, shard: Shard, provenance: Provenance | None) -> None:
         metadata[ALIASES_KEY] = json.dumps(shard.aliases)
     if provenance is not None:
         metadata[PROVENANCE_KEY] = provenance.to_json()
+    # safetensors makes files that only their owner may read; these get the permissions of any new file.
+    file.touch()
+    permissions = file.stat().st_mode
     save_file(shard.tensors, str(file), metadata=metadata)
+    file.chmod(permissions)
     _sort_metadata(file)
 
 
