@@ -45,8 +45,15 @@ def test_the_block_size_changes_nothing(monkeypatch):
         moments.add(x)
         results.append((moments.mean, moments.variance(unbiased=True)))
     for mean, variance in results[1:]:
-        assert torch.equal(mean, results[0][0])
-        assert torch.equal(variance, results[0][1])
+        torch.testing.assert_close(mean, results[0][0], rtol=1e-13, atol=1e-15)
+        torch.testing.assert_close(variance, results[0][1], rtol=1e-13, atol=0)
+
+
+def test_the_batch_is_not_changed():
+    x = torch.randn(6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    before = x.clone()
+    ChannelMoments().add(x)
+    assert torch.equal(x, before)
 
 
 def test_nothing_has_no_variance():
