@@ -44,8 +44,8 @@ demo: env
 	    echo; echo "== $$a and $$b =="; \
 	    $(BIN)/wsp spec $$arch --verify; \
 	    $(BIN)/wsp align $$a $$b --arch $$arch -o $(DEMO)/$${net}_1_aligned.safetensors; \
-	    $(BIN)/wsp merge $$a $$b --arch $$arch --data $(ZOO)/digits.npz -o $(DEMO)/$${net}_merged.safetensors; \
-	    $(BIN)/wsp barrier $$a $$b --arch $$arch --data $(ZOO)/digits.npz -o $(DEMO)/$${net}_barrier.png; \
+	    $(BIN)/wsp merge $$a $$b --arch $$arch --data $(ZOO)/digits -o $(DEMO)/$${net}_merged.safetensors; \
+	    $(BIN)/wsp barrier $$a $$b --arch $$arch --data $(ZOO)/digits -o $(DEMO)/$${net}_barrier.png; \
 	done
 	@echo; echo "Pictures: $(DEMO)/mlp_barrier.png $(DEMO)/cnn_barrier.png"
 
