@@ -34,9 +34,19 @@ def act(blocks: tuple[Block, ...], element: Element, tensor: Tensor) -> Tensor:
         return tensor
     result = tensor.clone()
     for block in touched:
-        index = tuple(i.to(tensor.device) for i in _old_indices(block.dims, element))
-        block.write(result, block.read(tensor)[index])
+        block.write(result, act_on_block(block, element, block.read(tensor)))
     return result
+
+
+def act_on_block(block: Block, element: Element, values: Tensor) -> Tensor:
+    """Applies a group element to the values of one block, of shape ``block.shape``."""
+    moving = [place for place, dim in enumerate(block.dims) if dim.group in element.perms]
+    if all(not block.dims[place].outer for place in moving):
+        for place in moving:
+            perm = element.perms[block.dims[place].group or ""]
+            values = values.index_select(place, perm.to(values.device))
+        return values
+    return values[tuple(index.to(values.device) for index in _old_indices(block.dims, element))]
 
 
 def _old_indices(dims: tuple[Dim, ...], element: Element) -> tuple[Tensor, ...]:

@@ -20,8 +20,8 @@ def derive(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] |
     """Derives which permutations of hidden units, channels and heads leave the function of a network unchanged.
 
     Every parameter axis starts with a free label; the rule of each ATen operator of the forward pass ties, splits,
-    merges or freezes labels. What no rule covers is frozen, with the operator's name as the reason, so the result claims
-    no symmetry that the rules do not vouch for. `weightspace.symmetry.verify.verify` checks it numerically.
+    merges or freezes labels. What no rule covers is frozen, with the operator's name as the reason, so the result
+    claims no symmetry that the rules do not vouch for. `weightspace.symmetry.verify.verify` checks it numerically.
 
     Args:
         module: A network in eval mode, on any device (``meta`` costs nothing).

@@ -1,0 +1,6 @@
+"""Alignment of one checkpoint to another modulo the symmetry of their network."""
+
+from weightspace.align.alignment import Alignment, GroupReport
+from weightspace.align.engine import METHODS, align
+
+__all__ = ["METHODS", "Alignment", "GroupReport", "align"]

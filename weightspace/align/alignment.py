@@ -1,0 +1,139 @@
+"""The result of an alignment: a group element with its report."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from weightspace.errors import AlignmentError
+from weightspace.symmetry import Element, Spec
+
+METADATA_KEY = "wsp.alignment"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupReport:
+    """What the alignment did to one group.
+
+    Attributes:
+        name: The group.
+        size: Number of indices, n.
+        copies: How many permutations the group has: one, or one per outer index.
+        moved: How many indices change their place, over all copies.
+        gain: Objective lost if this group alone were put back into the order of B.
+    """
+
+    name: str
+    size: int
+    copies: int
+    moved: int
+    gain: float
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A group element that brings B close to A, with what it achieved.
+
+    Attributes:
+        spec: The symmetry of the network.
+        element: Acts on B.
+        method: Name of the method that found it.
+        objective_before: Inner product of the weights of A and of B as they were, over all parameters that move.
+        objective_after: The same with B aligned.
+        preservation_error: Relative change of the output of B under the element, measured; None where no network was at
+            hand to run.
+        groups: One report per movable group.
+        sweeps: Passes over all groups, of the best start.
+        seconds: Wall time.
+        seed: Seed of visiting orders and restarts.
+    """
+
+    spec: Spec
+    element: Element
+    method: str
+    objective_before: float
+    objective_after: float
+    preservation_error: float | None
+    groups: tuple[GroupReport, ...]
+    sweeps: int
+    seconds: float
+    seed: int
+
+    def apply(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Carries weights, a task vector, gradients or moments of B into the coordinates of A (see `Spec.apply`)."""
+        return self.spec.apply(self.element, tensors)
+
+    def report(self) -> dict[str, Any]:
+        """Everything but the permutations, as JSON-ready values."""
+        return {
+            "method": self.method,
+            "objective_before": self.objective_before,
+            "objective_after": self.objective_after,
+            "preservation_error": self.preservation_error,
+            "groups": [
+                {"name": g.name, "size": g.size, "copies": g.copies, "moved": g.moved, "gain": g.gain}
+                for g in self.groups
+            ],
+            "sweeps": self.sweeps,
+            "seconds": self.seconds,
+            "seed": self.seed,
+            "spec_hash": self.spec.hash,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the permutations as safetensors, with the report in the metadata, atomically."""
+        path = Path(path)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        try:
+            perms = {name: perm.contiguous() for name, perm in self.element.perms.items()}
+            save_file(perms, temporary, metadata={METADATA_KEY: json.dumps(self.report())})
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], spec: Spec) -> Alignment:
+        """Reads an alignment that `save` wrote.
+
+        Raises:
+            AlignmentError: If the file is no alignment, or belongs to another spec.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                report = json.loads((file.metadata() or {})[METADATA_KEY])
+                perms = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise AlignmentError(f"{path}: expected an alignment that wsp wrote, found none ({error})") from error
+        if report["spec_hash"] != spec.hash:
+            raise AlignmentError(
+                f"{path}: the alignment belongs to spec {report['spec_hash'][:12]}, found {spec.hash[:12]}; "
+                "align again for this network"
+            )
+        return cls(
+            spec=spec,
+            element=Element(spec.all_groups, perms),
+            groups=tuple(GroupReport(**group) for group in report["groups"]),
+            **{
+                key: report[key]
+                for key in (
+                    "method",
+                    "objective_before",
+                    "objective_after",
+                    "preservation_error",
+                    "sweeps",
+                    "seconds",
+                    "seed",
+                )
+            },
+        )

@@ -1,0 +1,116 @@
+"""`align`: one call from two checkpoints and a spec to an alignment with its report."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from weightspace.align.alignment import Alignment, GroupReport
+from weightspace.align.problem import Problem
+from weightspace.align.weights import Progress, match_weights
+from weightspace.errors import AlignmentError, CheckpointMismatchError
+from weightspace.symmetry import Element, Spec
+from weightspace.symmetry.action import act_on_block
+from weightspace.symmetry.verify import relative_error
+
+METHODS: Mapping[str, Callable[..., int]] = {"weights": match_weights}
+
+
+def align(
+    a: Mapping[str, Tensor],
+    b: Mapping[str, Tensor],
+    spec: Spec,
+    *,
+    method: str = "weights",
+    restarts: int = 3,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    forward: Callable[[Mapping[str, Tensor]], list[Tensor]] | None = None,
+    progress: Progress | None = None,
+) -> Alignment:
+    """Finds the group element that brings B closest to A.
+
+    Args:
+        a: Weights of the reference, by the names of the spec (tied tensors under the spec's name for them).
+        b: Weights of the model to be aligned.
+        spec: The symmetry of their network.
+        method: Name in `METHODS`.
+        restarts: Number of starts of the descent; the best result is kept.
+        seed: Seed of everything random; equal seeds give equal results.
+        device: Where costs are formed, in float32.
+        forward: The network as a function of its weights on fixed inputs. When given, the change of the output of B
+            under the element found is measured, in float64.
+        progress: Called with (starts done, starts in all, what is going on).
+
+    Returns:
+        The alignment; ``alignment.apply(b)`` are the aligned weights.
+
+    Raises:
+        AlignmentError: If the method is unknown or the weights hold NaN or infinity.
+        CheckpointMismatchError: If a tensor of the spec is missing or has another shape.
+    """
+    if method not in METHODS:
+        raise AlignmentError(f"method '{method}': expected one of {', '.join(METHODS)}")
+    if restarts < 1:
+        raise AlignmentError(f"restarts: expected at least 1, found {restarts}")
+    _check(a, spec, "A")
+    _check(b, spec, "B")
+    began = time.perf_counter()
+    problem = Problem(a, b, spec, torch.device(device))
+    before = problem.objective()
+    sweeps = METHODS[method](problem, restarts=restarts, seed=seed, progress=progress)
+    element = problem.element
+    return Alignment(
+        spec=spec,
+        element=element,
+        method=method,
+        objective_before=before,
+        objective_after=problem.objective(),
+        preservation_error=None if forward is None else preservation_error(spec, element, b, forward),
+        groups=tuple(_report(problem, group.name) for group in spec.groups),
+        sweeps=sweeps,
+        seconds=time.perf_counter() - began,
+        seed=seed,
+    )
+
+
+def preservation_error(
+    spec: Spec, element: Element, state: Mapping[str, Tensor], forward: Callable[[Mapping[str, Tensor]], list[Tensor]]
+) -> float:
+    """Relative change of the network's output under a group element, with the weights in float64."""
+    wide = {name: t.double() if t.is_floating_point() else t for name, t in state.items() if name not in spec.aliases}
+    return relative_error(forward(spec.apply(element, wide)), forward(wide))
+
+
+def _check(state: Mapping[str, Tensor], spec: Spec, which: str) -> None:
+    for name, tensor in spec.tensors.items():
+        if name not in state:
+            raise CheckpointMismatchError(
+                f"tensor '{name}': expected in checkpoint {which}, found missing; check --arch"
+            )
+        if tuple(state[name].shape) != tensor.shape:
+            raise CheckpointMismatchError(
+                f"tensor '{name}' of {which}: expected shape {tensor.shape}, found {tuple(state[name].shape)}; "
+                "both checkpoints must be of the architecture of the spec"
+            )
+        if state[name].is_floating_point() and not bool(torch.isfinite(state[name]).all()):
+            raise AlignmentError(f"tensor '{name}' of {which}: expected finite values, found NaN or infinity")
+
+
+def _report(problem: Problem, name: str) -> GroupReport:
+    """What one group did; its gain is what the objective loses when this group alone is put back."""
+    group = next(group for group in problem.spec.groups if group.name == name)
+    element = problem.element
+    perm = element.perm(name)
+    back = Element(problem.spec.all_groups, {name: perm.argsort(dim=-1)} if name in element.perms else {})
+    terms = problem.by_group[name]
+    gain = math.fsum(
+        term.value()
+        - float(torch.dot(term.a.reshape(-1).double(), act_on_block(term.block, back, term.b).reshape(-1).double()))
+        for term in terms
+    )
+    return GroupReport(name, group.size, perm.numel() // group.size, element.moved(name), gain)

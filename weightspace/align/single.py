@@ -1,0 +1,49 @@
+"""One step of weight matching for a single group (Git Re-Basin, Ainsworth et al. 2022, section 3.2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from weightspace.align.problem import Problem, Term
+from weightspace.assignment import assign, assigned_score
+from weightspace.symmetry import Element
+
+ROUNDING = 1e-6  # gains below this share of the largest score are float32 rounding
+
+
+def single_step(problem: Problem, group: str, terms: Iterable[Term]) -> float:
+    """Finds the best permutation of one group with all others held, and moves B if that raises the objective.
+
+    An inner group gets one permutation per outer index. Where a block carries the group on two dimensions (a recurrent
+    weight) the assignment maximises a linearisation, so its result is accepted only if the true objective rises.
+
+    Args:
+        problem: The state of the descent.
+        group: A movable group.
+        terms: The blocks to go by.
+
+    Returns:
+        The gain over these blocks, 0 where nothing moved.
+    """
+    terms = [term for term in terms if term.places(group)]
+    if not terms:
+        return 0.0
+    scores = problem.scores(group, terms)
+    perm = assign(scores)
+    stay = scores.diagonal(dim1=-2, dim2=-1).sum(-1, dtype=assigned_score(scores, perm).dtype)
+    gain = float((assigned_score(scores, perm) - stay).sum())
+    tolerance = ROUNDING * float(scores.abs().max())
+    if not gain > tolerance:
+        return 0.0
+    step = Element(problem.spec.all_groups, {group: perm})
+    if problem.is_linear(group, terms):
+        problem.move(step)
+        return gain
+    before = math.fsum(term.value() for term in terms)
+    problem.move(step)
+    gain = math.fsum(term.value() for term in terms) - before
+    if gain > tolerance:
+        return gain
+    problem.move(step.inverse())
+    return 0.0
