@@ -15,7 +15,7 @@ class Shard:
 
     Attributes:
         tensors: Stored tensors, contiguous, on the CPU, none sharing storage with another.
-        order: All names of the shard, aliases included, in the order given.
+        order: All names of the shard in the order given, each followed by its aliases.
         aliases: Tied names -> the stored name.
         nbytes: Size of the tensors.
         storages: Addresses of their storages.

@@ -36,8 +36,8 @@ def write_checkpoint(
 
     Args:
         path: Where to write. A file of weights, or a folder that `write_checkpoint` wrote, is replaced.
-        tensors: Names and tensors, in the order to keep; an iterable of pairs is consumed once, and no more than a
-            shard of it is held at a time.
+        tensors: Names and tensors, in the order to keep (an alias comes after its tensor); an iterable of pairs is
+            consumed once, and no more than a shard of it is held at a time.
         provenance: What made the weights, or None.
         aliases: Tied names -> the name under which the tensor is stored. The ties of a `Checkpoint`, and of a dict of
             tensors that share memory, are found without it. `open_checkpoint` gives both names back.
