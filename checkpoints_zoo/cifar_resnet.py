@@ -1,7 +1,7 @@
 """ResNets for CIFAR-10 (He et al. 2015, section 4.2), for `--arch checkpoints_zoo/cifar_resnet.py:resnet20`.
 
-Named as the widely copied PyTorch checkpoints name them. Shortcuts are of option A: every second pixel, and channels padded
-with zeros on both sides, without parameters. The checkpoints expect ImageNet's mean and deviation:
+Named as the widely copied PyTorch checkpoints name them. Shortcuts are of option A: every second pixel, and channels
+padded with zeros on both sides, without parameters. The checkpoints expect ImageNet's mean and deviation:
 `--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225`.
 """
 
