@@ -1,0 +1,6 @@
+"""`python -m wsp`."""
+
+from wsp.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""`wsp align`: bring B into the coordinates of A."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsp import options
+from wsp.console import Console
+from wsp.errors import reports_errors
+from wsp.pair import PairRequest
+
+
+@reports_errors
+def align(
+    a: options.A,
+    b: options.B,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="OUT", help="The aligned B: a .safetensors file, or a folder.")
+    ],
+    arch: options.Arch = None,
+    activation: options.Activation = None,
+    input_shape: options.InputShape = None,
+    restarts: options.Restarts = options.DEFAULT_RESTARTS,
+    alignment: Annotated[
+        Path | None,
+        typer.Option(
+            "--alignment", metavar="FILE", help="Save the group element that was found as well.", show_default=False
+        ),
+    ] = None,
+    data: options.Data = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Permute the hidden units of B so that its weights come closest to those of A; its function stays the same.
+
+    With --data the outputs before and after are compared on real inputs instead of random ones.
+    """
+    console = Console(as_json=as_json, quiet=quiet)
+    request = PairRequest(
+        a, b, arch, activation, options.positive_integers("--input-shape", input_shape),
+        data, options.floats("--mean", mean), options.floats("--std", std), restarts, seed, device,
+    )  # fmt: skip
+    with console.owning_stdout():
+        _run(console, request, output, alignment)
+
+
+def _run(console: Console, request: PairRequest, output: Path, alignment_file: Path | None) -> None:
+    from weightspace.checkpoint import check_output, write_checkpoint
+    from weightspace.checkpoint.atomic import explain_os_errors
+    from wsp.aligning import align_pair, show_alignment
+    from wsp.outputs import check_file
+    from wsp.pair import opened
+
+    check_output(output, [request.a, request.b])
+    if alignment_file is not None:
+        check_file(alignment_file, [request.a, request.b, output])
+    pair = opened(request, console, evaluates=False)
+    result = align_pair(pair, console)
+    provenance = pair.provenance("wsp align", result.recipe())
+    write_checkpoint(
+        output, result.aligned, provenance=provenance, aliases=pair.b.aliases(), inputs=[request.a, request.b]
+    )
+    if alignment_file is not None:
+        with explain_os_errors(alignment_file):
+            result.alignment.save(alignment_file)
+    document = {"a": str(request.a), "b": str(request.b), **result.alignment.report(), "output": str(output)}
+    console.document({**document, "notes": console.notes})
+    show_alignment(console, result, f"{request.b} aligned to {request.a}")
+    console.line(f"written to {output}")

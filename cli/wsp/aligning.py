@@ -1,0 +1,119 @@
+"""Align B to A: the work that `align`, `merge` and `barrier` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from weightspace.errors import VerificationError
+from wsp.console import Console
+from wsp.network import Network
+from wsp.pair import Pair
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from weightspace.align import Alignment
+
+_LARGEST_PRESERVATION_ERROR = 1e-3
+_COMPARED_EXAMPLES = 64
+
+
+@dataclass(frozen=True)
+class AlignedPair:
+    """A, B and B in the coordinates of A.
+
+    Attributes:
+        a: Tensors of the reference.
+        b: Tensors of the other network.
+        aligned: Tensors of B after the alignment; the same function as `b`.
+        alignment: What was found.
+    """
+
+    a: dict[str, Tensor]
+    b: dict[str, Tensor]
+    aligned: dict[str, Tensor]
+    alignment: Alignment
+
+    def recipe(self) -> dict[str, Any]:
+        """What the alignment was and achieved, as JSON values, without what differs from run to run."""
+        return {key: value for key, value in self.alignment.report().items() if key not in ("seconds", "groups")}
+
+
+def align_pair(pair: Pair, console: Console) -> AlignedPair:
+    """Align B to A by weight matching, and check on outputs that B is still the same function.
+
+    The outputs are compared on the first examples of the data, or on random inputs.
+
+    Args:
+        pair: With a network.
+        console: Shows the progress.
+
+    Raises:
+        AlignmentError: No alignment can be computed.
+        VerificationError: The aligned network is another function.
+    """
+    from weightspace.align import align
+
+    network = pair.network
+    assert network is not None
+    a, b = pair.a.tensors(), pair.b.tensors()
+    with console.progress("aligning") as step:
+        alignment = align(
+            network.under_spec_names(a),
+            network.under_spec_names(b),
+            network.spec,
+            restarts=pair.request.restarts,
+            seed=pair.request.seed,
+            device=pair.device,
+            forward=_forward(pair, network),
+            progress=step,
+        )
+    error = alignment.preservation_error
+    if error is None:
+        console.note("a saved spec has no network to run, so the outputs of B before and after were not compared")
+    elif not error <= _LARGEST_PRESERVATION_ERROR:
+        raise VerificationError(
+            f"{pair.b.path}: expected the same outputs after aligning, found a relative difference of {error:.1e}; "
+            "nothing was written: run wsp spec --verify on this network and report it"
+        )
+    return AlignedPair(a, b, alignment.apply(b), alignment)
+
+
+def show_alignment(console: Console, result: AlignedPair, title: str) -> None:
+    """The table of groups and a summary, for people."""
+    alignment = result.alignment
+    console.table(
+        ("group", "#size", "#moved", "#gain"),
+        [(g.name, _size(g.size, g.copies), f"{g.moved:,}", f"{g.gain:.4g}") for g in alignment.groups],
+        title=title,
+    )
+    console.line(
+        f"inner product with A: {alignment.objective_before:.6g} before, {alignment.objective_after:.6g} after, in "
+        f"{alignment.sweeps} sweeps and {alignment.seconds:.1f} s"
+    )
+    if alignment.preservation_error is not None:
+        console.line(f"outputs of B before and after differ by {alignment.preservation_error:.1e} of their size")
+
+
+def on(device: torch.device, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on a device; tied tensors stay one."""
+    moved = {id(tensor): tensor.to(device) for tensor in tensors.values()}
+    return {name: moved[id(tensor)] for name, tensor in tensors.items()}
+
+
+def _forward(pair: Pair, network: Network) -> Callable[[Mapping[str, Tensor]], list[Tensor]] | None:
+    """The network on fixed inputs: the data's, where there are any."""
+    program = network.program
+    if program is None:
+        return None
+    if pair.data is None:
+        return lambda state: program.outputs(on(pair.device, state))
+    x = next(iter(pair.data.evaluation(samples=_COMPARED_EXAMPLES))).x
+    return lambda state: [program.prediction(on(pair.device, state), x)]
+
+
+def _size(size: int, copies: int) -> str:
+    return f"{size:,}" if copies == 1 else f"{copies:,} x {size:,}"

@@ -1,0 +1,179 @@
+"""The network that a command is about: its source, its program and its derived symmetry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weightspace.errors import CheckpointMismatchError, SourceError, VerificationError
+from wsp.console import Console
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from weightspace.checkpoint import Checkpoint
+    from weightspace.source import Program, Source
+    from weightspace.symmetry.spec import Spec
+    from weightspace.symmetry.verify import Verification
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is known about the network of one or two checkpoints.
+
+    Attributes:
+        spec: Its symmetry.
+        source: Where it comes from; None where a saved spec was given.
+        program: It as a function of its weights; None where a saved spec was given.
+        label: What to call it.
+    """
+
+    spec: Spec
+    source: Source | None
+    program: Program | None
+    label: str
+
+    def under_spec_names(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors by the names of the spec: a tied one may be stored under another of its names."""
+        named = {self.spec.aliases.get(name, name): tensor for name, tensor in tensors.items()}
+        return named | {name: tensor for name, tensor in tensors.items() if name in self.spec.tensors}
+
+
+def is_saved_spec(arch: str | None) -> bool:
+    """Whether `--arch` names a saved spec."""
+    return arch is not None and arch.endswith(".json")
+
+
+def open_pair(a: Path, b: Path, console: Console) -> tuple[Checkpoint, Checkpoint]:
+    """Open two checkpoints and check, before any work, that they fit each other and hold numbers.
+
+    Raises:
+        CheckpointError: One cannot be read, holds NaN, or they are of different architectures.
+    """
+    from weightspace.checkpoint import check_compatible, check_finite, open_checkpoint
+
+    first, second = open_checkpoint(a), open_checkpoint(b)
+    for checkpoint in (first, second):
+        for note in checkpoint.notes:
+            console.note(f"{checkpoint.path}: {note}")
+    check_compatible(first, second)
+    for checkpoint in (first, second):
+        check_finite(checkpoint)
+    return first, second
+
+
+def network_of(
+    checkpoints: tuple[Checkpoint, ...],
+    *,
+    arch: str | None,
+    activation: str | None = None,
+    input_shape: tuple[int, ...] | None = None,
+) -> Network:
+    """Find the network of one or more checkpoints, derive its symmetry, and check that the weights are its own.
+
+    Args:
+        checkpoints: The checkpoints, of which the first decides where the network comes from; may be empty if `arch`
+            says so.
+        arch: What the user gave.
+        activation: For an inferred stack.
+        input_shape: Shape of one input.
+
+    Raises:
+        WeightspaceError: The network cannot be found, built or traced, or a checkpoint is not one of it.
+    """
+    from weightspace.symmetry.spec import Spec
+
+    if arch is not None and is_saved_spec(arch):
+        if activation is not None or input_shape is not None:
+            raise SourceError(f"{arch}: a saved spec needs neither --activation nor --input-shape; drop them")
+        spec = Spec.load(arch)
+        for checkpoint in checkpoints:
+            _check_against_spec(checkpoint, spec, arch)
+        return Network(spec, None, None, arch)
+    source = source_of(checkpoints, arch=arch, activation=activation, input_shape=input_shape)
+    program = program_of(source, checkpoints)
+    return Network(derived(source), source, program, source.label)
+
+
+def source_of(
+    checkpoints: tuple[Checkpoint, ...],
+    *,
+    arch: str | None,
+    activation: str | None = None,
+    input_shape: tuple[int, ...] | None = None,
+) -> Source:
+    """Where the network of some checkpoints comes from; see `network_of`."""
+    from weightspace.source import resolve_source
+
+    first = checkpoints[0] if checkpoints else None
+    return resolve_source(arch, checkpoint=first, activation=activation, input_shape=input_shape)
+
+
+def program_of(source: Source, checkpoints: tuple[Checkpoint, ...]) -> Program:
+    """The network as a function of its weights, once the checkpoints have been seen to fit it."""
+    from weightspace.source import Program
+
+    program = Program.from_source(source)
+    for checkpoint in checkpoints:
+        program.check_state(checkpoint)
+    return program
+
+
+def derived(source: Source) -> Spec:
+    """Derive the symmetry of a source; no memory is spent on weights."""
+    from weightspace.symmetry.derive import derive
+
+    inputs = source.example_inputs()
+    return derive(source.build(meta=True), inputs.args, inputs.kwargs)
+
+
+def verified(network: Network, console: Console, *, seed: int, thorough: bool) -> Verification:
+    """Check a derived symmetry numerically on random weights in float64.
+
+    Args:
+        network: With a program.
+        console: Shows the progress.
+        seed: Seed of weights and elements.
+        thorough: Check every group on its own as well, with a negative control; else the whole group once.
+    """
+    from weightspace.symmetry.verify import randomized, verify
+
+    assert network.program is not None
+    state = randomized(network.program.state(), network.spec, seed)
+    with console.progress("verifying") as step:
+        if thorough:
+            return verify(network.spec, network.program.outputs, state, seed=seed, progress=step)
+        return verify(network.spec, network.program.outputs, state, seed=seed, elements=1, groups=0, progress=step)
+
+
+def require_verified(network: Network, console: Console, *, seed: int) -> None:
+    """The cheap check, which every use of a derived symmetry begins with.
+
+    Raises:
+        VerificationError: A random element of the group changes the function.
+    """
+    result = verified(network, console, seed=seed, thorough=False)
+    if not result.verified:
+        raise VerificationError(
+            f"{network.label}: expected the derived symmetry to keep the outputs to {result.tolerance:.0e}, found an "
+            f"error of {result.max_error:.1e} (groups {', '.join(result.wrong) or 'unknown'}); nothing was changed: "
+            "report this network as a bug"
+        )
+
+
+def _check_against_spec(checkpoint: Checkpoint, spec: Spec, path: str) -> None:
+    given = {spec.aliases.get(name, name): name for name in checkpoint}
+    for name, tensor in spec.tensors.items():
+        if name not in given:
+            raise CheckpointMismatchError(
+                f"{checkpoint.path}: {name}: expected a tensor of shape {tensor.shape} as in {path}, found none; give "
+                "the spec of this architecture"
+            )
+        shape = tuple(checkpoint.info(given[name]).shape)
+        if shape != tensor.shape:
+            raise CheckpointMismatchError(
+                f"{checkpoint.path}: {given[name]}: expected shape {tensor.shape} as in {path}, found {shape}; give "
+                "the spec of this architecture"
+            )

@@ -1,0 +1,108 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_RESET_SAMPLES = 5000
+DEFAULT_RESTARTS = 3
+
+A = Annotated[Path, typer.Argument(metavar="A", help="Checkpoint that is the reference: a file or a folder.")]
+B = Annotated[Path, typer.Argument(metavar="B", help="Checkpoint of the same architecture.")]
+Arch = Annotated[
+    str | None,
+    typer.Option(
+        "--arch",
+        metavar="SOURCE",
+        help="Where the network comes from: timm:NAME, a transformers folder, FILE.py:function, "
+        "package.module:function, or a saved spec.json. Default: the config.json beside the checkpoint, else its "
+        "layers are read off its tensors.",
+        show_default=False,
+    ),
+]
+Activation = Annotated[
+    str | None,
+    typer.Option(
+        "--activation",
+        metavar="NAME",
+        help="What stands between the layers of an architecture that was read off the tensors: relu, tanh, gelu, ...",
+        show_default=False,
+    ),
+]
+InputShape = Annotated[
+    str | None,
+    typer.Option(
+        "--input-shape", metavar="C,H,W", help="Shape of one input without the batch, where the source leaves it open."
+    ),
+]
+_DATA = typer.Option(
+    "--data",
+    metavar="DATA",
+    help="Labelled data: a .npz with x and y, MNIST-style idx .gz files, a folder of images by class, or a folder with "
+    "train and test parts of these.",
+    show_default=False,
+)
+Data = Annotated[Path | None, _DATA]
+RequiredData = Annotated[Path, _DATA]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        "--mean",
+        metavar="M,M,M",
+        help="Mean per channel of inputs in [0, 1]. Default: that of the model's own configuration.",
+        show_default=False,
+    ),
+]
+Std = Annotated[
+    str | None,
+    typer.Option("--std", metavar="S,S,S", help="Standard deviation per channel, with --mean.", show_default=False),
+]
+ResetSamples = Annotated[
+    int,
+    typer.Option(
+        "--reset-samples",
+        min=1,
+        metavar="N",
+        help="Examples, of the training part if there is one, to measure the statistics of batch norms on.",
+    ),
+]
+Restarts = Annotated[
+    int, typer.Option("--restarts", min=1, metavar="N", help="Starts of the search, of which the best is kept.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seed of everything random.")]
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda or cuda:N.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors (and the document of --json).")]
+
+
+def floats(option: str, text: str | None) -> tuple[float, ...] | None:
+    """Numbers separated by commas.
+
+    Raises:
+        typer.BadParameter: Something else.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"expected numbers separated by commas, found {text!r}", param_hint=option) from None
+
+
+def positive_integers(option: str, text: str | None) -> tuple[int, ...] | None:
+    """Positive whole numbers separated by commas or by x.
+
+    Raises:
+        typer.BadParameter: Something else.
+    """
+    if text is None:
+        return None
+    parts = text.replace("x", ",").split(",")
+    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise typer.BadParameter(
+            f"expected positive whole numbers separated by commas, found {text!r}", param_hint=option
+        )
+    return tuple(int(part) for part in parts)
