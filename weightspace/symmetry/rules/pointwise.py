@@ -19,7 +19,22 @@ if TYPE_CHECKING:
 aten = torch.ops.aten
 
 
-@rule(aten.copy_.default, aten.fill_.Scalar, aten.fill_.Tensor, aten.zero_.default, aten._prelu_kernel.default)
+@rule(
+    aten._prelu_kernel.default,
+    aten.copy_.default,
+    aten.fill_.Scalar,
+    aten.fill_.Tensor,
+    aten.gelu_.default,
+    aten.hardswish.default,
+    aten.hardswish_.default,
+    aten.log_sigmoid_forward.default,
+    aten.masked_fill.Tensor,
+    aten.masked_fill_.Scalar,
+    aten.masked_fill_.Tensor,
+    aten.mish_.default,
+    aten.threshold_.default,
+    aten.zero_.default,
+)
 def pointwise(context: Propagation, call: Call) -> tuple[Labels, ...]:
     """Every output entry depends on the input entries at the same place."""
     inputs = call.inputs
@@ -30,7 +45,10 @@ def pointwise(context: Propagation, call: Call) -> tuple[Labels, ...]:
         if all(isinstance(label, Uniform) for labels in others for label in labels):
             return tuple(context.get(varying[0], varying=True) for _ in call.outputs)
     result = context.broadcast([context.get(ref) for ref in inputs], shape)
-    return tuple(list(result) for _ in call.outputs)
+    return tuple(
+        list(result) if output.shape == shape else [context.fixed(size) for size in output.shape]
+        for output in call.outputs
+    )
 
 
 @rule(
