@@ -73,9 +73,16 @@ class Propagation:
         """Notes the iteration space of an operation that sums or mixes over some dimensions."""
         self.spaces.append(space)
 
-    def fixed(self, size: int) -> Label:
-        """The label of a dimension whose indices the operator distinguishes."""
-        return Fixed(size, self.algebra.reason) if size > 1 else Uniform(1)
+    def fixed(self, size: int, origin: Label | None = None) -> Label:
+        """The label of a dimension whose indices the operator distinguishes.
+
+        Args:
+            size: Number of indices.
+            origin: The dimension that it comes from: positions of the input stay positions of the input.
+        """
+        if size <= 1:
+            return Uniform(size)
+        return Fixed(size, origin.reason if isinstance(origin, Fixed) else self.algebra.reason)
 
     def unknown(self, call: Call) -> tuple[Labels, ...]:
         """Labels after an operator that no rule understands: everything it touches is frozen, by name."""

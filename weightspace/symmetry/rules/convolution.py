@@ -44,7 +44,7 @@ def _spatial(context: Propagation, call: Call) -> Labels:
             result.append(label)
         else:
             context.freeze(label, context.get(weight)[2 + dim], why="spatial")
-            result.append(context.fixed(call.output.shape[2 + dim]))
+            result.append(context.fixed(call.output.shape[2 + dim], label))
     return result
 
 

@@ -40,4 +40,7 @@ def space(context: Propagation, call: Call) -> tuple[Labels, ...]:
     labels = context.get(ref)
     context.freeze(*labels[-rank:], why="spatial")
     kept = context.get(ref)[:-rank]
-    return tuple([*kept, *(context.fixed(size) for size in output.shape[-rank:])] for output in call.outputs)
+    return tuple(
+        [*kept, *(context.fixed(size, label) for size, label in zip(output.shape[-rank:], labels[-rank:], strict=True))]
+        for output in call.outputs
+    )

@@ -76,6 +76,17 @@ def expand(context: Propagation, call: Call) -> Labels:
     ]
 
 
+@rule(aten.as_strided.default, aten.as_strided_.default)
+def as_strided(context: Propagation, call: Call) -> Labels | tuple[Labels, ...]:
+    """Understood only where it changes nothing but the strides of dimensions of size 1."""
+    ref = call["self"]
+    if tuple(call["size"]) == ref.shape and call["storage_offset"] is None:
+        strides = zip(ref.shape, ref.stride or (), call["stride"], strict=True)
+        if all(size == 1 or old == new for size, old, new in strides):
+            return context.get(ref, varying=True)
+    return context.unknown(call)
+
+
 @rule(aten.repeat.default)
 def repeat(context: Propagation, call: Call) -> Labels:
     """Whole copies one after the other."""
