@@ -3,7 +3,8 @@
 With all other groups held, the score of pairing head i of A with head j of B is what the blocks say that see heads
 only, plus the best inner permutations for that pair; one assignment of heads over these scores finishes. The step is
 exact where no block carries two of the inner groups, as for query-key and value-output dimensions. Where blocks do
-(grouped queries beside value dimensions), the inner groups of each pair are matched in turn until none gains.
+(grouped queries beside value dimensions), the inner groups of each pair are matched in turn until none gains, from two
+starts: what the other blocks say, and the order as it is, so that the step does no worse than its groups one by one.
 """
 
 from __future__ import annotations
@@ -79,6 +80,18 @@ class _Pairs:
 
     def match_inner(self) -> None:
         """Finds inner permutations for every pair; `perms[group]` becomes (heads of A, heads of B, n)."""
+        as_is = dict(self.perms)
+        self._match_alone()
+        if all(len(carried) <= 1 for _, _, carried in self.terms):
+            return
+        self._alternate()
+        first, first_scores = self.perms, self.scores()
+        self.perms = as_is
+        self._alternate()
+        better = (first_scores > self.scores()).cpu().unsqueeze(-1)
+        self.perms = {group: torch.where(better, first[group], perm) for group, perm in self.perms.items()}
+
+    def _match_alone(self) -> None:
         solved: set[str] = set()
         while len(solved) < len(self.inner):
             # A group is best matched by blocks in which nothing else is open.
@@ -90,8 +103,6 @@ class _Pairs:
             assert scores is not None
             self.perms[group] = assign(scores)
             solved.add(group)
-        if any(len(carried) > 1 for _, _, carried in self.terms):
-            self._alternate()
 
     def _alternate(self) -> None:
         best = self.scores().sum()
