@@ -35,9 +35,11 @@ class Console:
     """Where a command writes.
 
     In human mode results are tables and lines on stdout. In JSON mode stdout carries one document and nothing else. In
-    quiet mode there is no output but for errors. Notes, warnings and progress go to stderr: notes at once at a terminal,
-    else when the command has succeeded, so that in a pipe or a log an expected failure is one line and nothing else.
-    Whatever else prints while a command runs (the user's own code, a library) is sent to stderr, too.
+    quiet mode there is no output but for errors.
+
+    Notes, warnings and progress go to stderr: notes at once where a person watches, else when the command has
+    succeeded, so that in a pipe or a log an expected failure is one line and nothing else. Whatever else prints while a
+    command runs (the user's own code, a library) is sent to stderr, too.
 
     Attributes:
         mode: Who reads.

@@ -80,10 +80,10 @@ def _run(
     if output is not None:
         console.line(f"saved to {output}")
     if verification is not None and not verification.verified:
+        suspects = ", ".join((*verification.wrong, *verification.insensitive)) or "unknown"
         raise VerificationError(
-            f"{model}: expected the derived symmetry to hold, found that it does not (groups "
-            f"{', '.join((*verification.wrong, *verification.insensitive)) or 'unknown'}); do not use it, and report the "
-            "network"
+            f"{model}: expected the derived symmetry to hold, found that it does not (groups {suspects}); do not use "
+            "it, and report the network"
         )
 
 

@@ -131,15 +131,19 @@ def test_the_given_shape_and_the_given_example_win(write) -> None:
                 super().__init__()
                 self.layer = nn.Linear(3, 2)
             def forward(self, x, *, scale): return self.layer(x) * scale
-        def named(): return Two(), {"x": torch.ones(1, 3), "scale": torch.full((1, 1), 2.0)}
+        def named(): return Two(), {"x": torch.tensor([[1.0, 2.0, 4.0]]), "scale": torch.tensor(2.0)}
+        def placeholder(): return nn.Linear(3, 2), torch.zeros(1, 3)
         def several(): return nn.Bilinear(3, 4, 5), (torch.randn(6, 3), torch.randn(6, 4))
         """
     )
     assert resolve_source(f"{path}:free", input_shape=(3, 17, 19)).example_inputs().args[0].shape == (2, 3, 17, 19)
     named = resolve_source(f"{path}:named").example_inputs(batch=3, dtype=torch.float64).kwargs
-    assert named["x"].shape == (3, 3)
-    assert named["scale"].tolist() == [[2.0]] * 3
+    assert named["x"].tolist() == [[1.0, 2.0, 4.0]] * 3
+    assert named["scale"] == 2.0
     assert named["x"].dtype == torch.float64
+    (noise,) = resolve_source(f"{path}:placeholder").example_inputs(batch=3).args
+    assert noise.shape == (3, 3)
+    assert noise.unique().numel() == 9
     program = Program.from_source(resolve_source(f"{path}:several"))
     assert program.outputs(program.state())[0].shape == (6, 5)
 

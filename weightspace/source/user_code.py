@@ -53,8 +53,7 @@ class UserCodeSource(Source):
         generator = torch.Generator().manual_seed(seed)
         if not isinstance(template, Inputs):
             return Inputs((template.sample(batch, generator, dtype),))
-        # The user's own example may have to be valid in ways that only the user knows: keep its values.
-        return template.map_tensors(lambda t: _to_batch(t, batch)).cast(dtype, "cpu")
+        return template.map_tensors(lambda t: _filled(_to_batch(t, batch), generator)).cast(dtype, "cpu")
 
     def _call(self) -> tuple[nn.Module, Any]:
         """Call the function; returns the module and the example that came with it, or None."""
@@ -141,6 +140,13 @@ def _template(source: UserCodeSource) -> Any:
     if isinstance(example, dict):
         return Inputs(kwargs=example)
     return Inputs(tuple(example) if isinstance(example, (tuple, list)) else (example,))
+
+
+def _filled(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Normal noise in place of a constant, which is a placeholder; other values may have to be as the user chose them."""
+    if not tensor.is_floating_point() or tensor.numel() < 2 or bool((tensor != tensor.flatten()[0]).any()):
+        return tensor
+    return torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
 
 
 def _to_batch(tensor: torch.Tensor, batch: int) -> torch.Tensor:
