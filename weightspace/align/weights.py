@@ -61,7 +61,13 @@ def _frontier(problem: Problem, units: list[Unit]) -> None:
 
     def weigh(unit: Unit) -> tuple[float, list[Term]]:
         terms = unit.terms(problem)
-        ready = [term for term in terms if (term.block.groups & problem.movable) - set(unit.groups) <= known]
+        ready = [
+            term
+            for term in terms
+            if (term.block.groups & problem.movable) - set(unit.groups) <= known
+            # A recurrent weight carries the unit on its other dimension, too, where its order is not known yet.
+            and all(len(term.places(group)) <= 1 for group in unit.groups)
+        ]
         sizes = {id(term): float(term.a.norm() * term.b.norm()) for term in terms}
         whole = sum(sizes.values())
         return (sum(sizes[id(term)] for term in ready) / whole if whole else 0.0), ready
