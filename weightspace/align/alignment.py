@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from weightspace.errors import AlignmentError
+from weightspace.checkpoint.atomic import explain_os_errors, new_files
+from weightspace.errors import AlignmentError, SpecError
 from weightspace.symmetry import Element, Spec
 
 METADATA_KEY = "wsp.alignment"
+_STORED = ("method", "objective_before", "objective_after", "preservation_error", "sweeps", "seconds", "seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,50 +92,39 @@ class Alignment:
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the permutations as safetensors, with the report in the metadata, atomically."""
+        """Writes the permutations as safetensors, with the report in the metadata, atomically.
+
+        Raises:
+            OutputError: If the folder or the disk refuses.
+        """
         path = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        try:
-            perms = {name: perm.contiguous() for name, perm in self.element.perms.items()}
-            save_file(perms, temporary, metadata={METADATA_KEY: json.dumps(self.report())})
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        perms = {name: perm.clone(memory_format=torch.contiguous_format) for name, perm in self.element.perms.items()}
+        with new_files(path) as (temporary,), explain_os_errors(path):
+            temporary.write_bytes(save(perms, metadata={METADATA_KEY: json.dumps(self.report())}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], spec: Spec) -> Alignment:
         """Reads an alignment that `save` wrote.
 
         Raises:
-            AlignmentError: If the file is no alignment, or belongs to another spec.
+            AlignmentError: If the file is no alignment, is damaged, or belongs to another spec.
         """
         try:
             with safe_open(path, framework="pt") as file:
                 report = json.loads((file.metadata() or {})[METADATA_KEY])
                 perms = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            stored = {key: report[key] for key in _STORED}
+            groups = tuple(GroupReport(**group) for group in report["groups"])
+            spec_hash = report["spec_hash"]
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise AlignmentError(f"{path}: expected an alignment that wsp wrote, found none ({error})") from error
-        if report["spec_hash"] != spec.hash:
+        if spec_hash != spec.hash:
             raise AlignmentError(
-                f"{path}: the alignment belongs to spec {report['spec_hash'][:12]}, found {spec.hash[:12]}; "
+                f"{path}: the alignment belongs to spec {spec_hash[:12]}, found {spec.hash[:12]}; "
                 "align again for this network"
             )
-        return cls(
-            spec=spec,
-            element=Element(spec.all_groups, perms),
-            groups=tuple(GroupReport(**group) for group in report["groups"]),
-            **{
-                key: report[key]
-                for key in (
-                    "method",
-                    "objective_before",
-                    "objective_after",
-                    "preservation_error",
-                    "sweeps",
-                    "seconds",
-                    "seed",
-                )
-            },
-        )
+        try:
+            element = Element(spec.all_groups, perms)
+        except SpecError as error:
+            raise AlignmentError(f"{path}: the alignment is damaged ({error}); align again") from error
+        return cls(spec=spec, element=element, groups=groups, **stored)
