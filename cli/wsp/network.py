@@ -26,7 +26,7 @@ class Network:
     Attributes:
         spec: Its symmetry.
         source: Where it comes from; None where a saved spec was given.
-        program: It as a function of its weights; None where a saved spec was given.
+        program: It as a function of its weights; None where a saved spec was given, or it will not be run.
         label: What to call it.
     """
 
@@ -70,6 +70,7 @@ def network_of(
     arch: str | None,
     activation: str | None = None,
     input_shape: tuple[int, ...] | None = None,
+    runs: bool = True,
 ) -> Network:
     """Find the network of one or more checkpoints, derive its symmetry, and check that the weights are its own.
 
@@ -79,10 +80,12 @@ def network_of(
         arch: What the user gave.
         activation: For an inferred stack.
         input_shape: Shape of one input.
+        runs: Whether the network will be run; if not, no memory is spent on it and it has no program.
 
     Raises:
         WeightspaceError: The network cannot be found, built or traced, or a checkpoint is not one of it.
     """
+    from weightspace.source import Program, resolve_source
     from weightspace.symmetry.spec import Spec
 
     if arch is not None and is_saved_spec(arch):
@@ -92,33 +95,12 @@ def network_of(
         for checkpoint in checkpoints:
             _check_against_spec(checkpoint, spec, arch)
         return Network(spec, None, None, arch)
-    source = source_of(checkpoints, arch=arch, activation=activation, input_shape=input_shape)
-    program = program_of(source, checkpoints)
-    return Network(derived(source), source, program, source.label)
-
-
-def source_of(
-    checkpoints: tuple[Checkpoint, ...],
-    *,
-    arch: str | None,
-    activation: str | None = None,
-    input_shape: tuple[int, ...] | None = None,
-) -> Source:
-    """Where the network of some checkpoints comes from; see `network_of`."""
-    from weightspace.source import resolve_source
-
     first = checkpoints[0] if checkpoints else None
-    return resolve_source(arch, checkpoint=first, activation=activation, input_shape=input_shape)
-
-
-def program_of(source: Source, checkpoints: tuple[Checkpoint, ...]) -> Program:
-    """The network as a function of its weights, once the checkpoints have been seen to fit it."""
-    from weightspace.source import Program
-
-    program = Program.from_source(source)
+    source = resolve_source(arch, checkpoint=first, activation=activation, input_shape=input_shape)
+    program = Program.from_source(source, meta=not runs)
     for checkpoint in checkpoints:
         program.check_state(checkpoint)
-    return program
+    return Network(derived(source), source, program if runs else None, source.label)
 
 
 def derived(source: Source) -> Spec:

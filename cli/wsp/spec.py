@@ -67,7 +67,7 @@ def _run(
 
     if output is not None:
         check_file(output, [Path(model.rpartition(":")[0] or model), Path(model)])
-    network = _network(model, arch, input_shape, console)
+    network = _network(model, arch, input_shape, console, runs=verify)
     verification: Verification | None = None
     if verify:
         if network.program is None:
@@ -87,7 +87,9 @@ def _run(
         )
 
 
-def _network(model: str, arch: str | None, input_shape: tuple[int, ...] | None, console: Console) -> Network:
+def _network(
+    model: str, arch: str | None, input_shape: tuple[int, ...] | None, console: Console, *, runs: bool
+) -> Network:
     """MODEL as a source, or as a checkpoint whose source is `--arch` or inferred."""
     from weightspace.checkpoint import open_checkpoint
     from weightspace.errors import SourceError
@@ -99,14 +101,14 @@ def _network(model: str, arch: str | None, input_shape: tuple[int, ...] | None, 
         checkpoint = open_checkpoint(path)
         for note in checkpoint.notes:
             console.note(f"{path}: {note}")
-        return network_of((checkpoint,), arch=arch, input_shape=input_shape)
+        return network_of((checkpoint,), arch=arch, input_shape=input_shape, runs=runs)
     if arch is not None:
         raise SourceError(f"{model}: expected a checkpoint beside --arch, found none of that name; check the path")
-    return network_of((), arch=model, input_shape=input_shape)
+    return network_of((), arch=model, input_shape=input_shape, runs=runs)
 
 
 def _show(console: Console, model: str, spec: Spec, verification: Verification | None) -> None:
-    console.document(_document(model, spec, verification))
+    console.document({**_document(model, spec, verification), "notes": console.notes})
     rows = [
         (
             group.name,

@@ -187,6 +187,36 @@ def test_real_checkpoints_of_the_shared_data(shared_data) -> None:
     assert loss < 2.0  # a model of letter frequencies has 3.3
 
 
+def test_files_of_the_base_model_and_masks_in_old_files(tmp_path) -> None:
+    # As the first GPT-2 files are: no prefix, no tied head, and a causal mask per layer.
+    torch.manual_seed(0)
+    original = transformers.GPT2LMHeadModel(gpt2_config()).eval()
+    saved(tmp_path, original.config, "GPT2LMHeadModel")
+    old = {name: tensor.clone() for name, tensor in original.transformer.state_dict().items()}
+    old["h.0.attn.bias"] = torch.ones(1, 1, 12, 12).tril()
+    save_file(old, tmp_path / "model.safetensors")
+    checkpoint = open_checkpoint(tmp_path)
+    source = resolve_source(None, checkpoint=checkpoint)
+    program = Program.from_source(source)
+    program.check_state(checkpoint)
+    tokens = source.example_inputs().kwargs["input_ids"]
+    torch.testing.assert_close(program.prediction(checkpoint.tensors(), tokens), original(tokens).logits)
+    assert program.aliases == {"lm_head.weight": "wte.weight"}
+    assert source.build(meta=True).lm_head.weight.is_meta
+
+
+def test_files_of_a_base_model_whose_head_is_its_own(tmp_path) -> None:
+    torch.manual_seed(0)
+    original = transformers.LlamaModel(llama_config()).eval()
+    original.save_pretrained(tmp_path)
+    saved(tmp_path, llama_config(), "LlamaForCausalLM")
+    checkpoint = open_checkpoint(tmp_path)
+    program = Program.from_source(resolve_source(None, checkpoint=checkpoint))
+    program.check_state(checkpoint)
+    (hidden,) = program.outputs(checkpoint.tensors())
+    torch.testing.assert_close(hidden, original(**program.inputs.kwargs).last_hidden_state)
+
+
 def test_saved_ties_are_given_once(tmp_path) -> None:
     saved(tmp_path, gpt2_config(), "GPT2LMHeadModel")
     program = Program.from_source(resolve_source(str(tmp_path)))

@@ -88,6 +88,10 @@ class Source(ABC):
         """Mean and standard deviation per channel that the model's own configuration asks for, if it does."""
         return None
 
+    def ignores(self, name: str) -> bool:
+        """Whether a checkpoint may hold a tensor of this name that the network has no use for (masks in old files)."""
+        return False
+
     def evaluation_refusal(self) -> str | None:
         """One line that says why the network cannot be evaluated on data, or None when it can.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +35,23 @@ class Program:
         inputs: The example call.
     """
 
-    def __init__(self, module: nn.Module, inputs: Inputs, *, label: str = "the network") -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        inputs: Inputs,
+        *,
+        label: str = "the network",
+        ignores: Callable[[str], bool] = lambda name: False,
+    ) -> None:
         """Wrap a module.
 
         Args:
             module: The network, with real tensors; put in evaluation mode, otherwise untouched.
             inputs: A call that it takes.
             label: What messages call the network.
+            ignores: Names of tensors that a checkpoint may hold and that are of no use here.
         """
+        self._ignores = ignores
         self._module = module.eval()
         self._label = label
         self.inputs = inputs
@@ -57,13 +66,20 @@ class Program:
         self._constants = {name: buffer for name, buffer in module.named_buffers() if name not in own}
 
     @classmethod
-    def from_source(cls, source: Source, seed: int = 0) -> Program:
+    def from_source(cls, source: Source, seed: int = 0, *, meta: bool = False) -> Program:
         """Build the network of a source, with example inputs of the given seed.
+
+        Args:
+            source: Where the network comes from.
+            seed: Seed of the example inputs.
+            meta: Spend no memory on weights; the program then knows names, ties and shapes but cannot run.
 
         Raises:
             SourceError: The network cannot be built, or no input is known.
         """
-        return cls(source.build(), source.example_inputs(seed=seed), label=source.label)
+        return cls(
+            source.build(meta=meta), source.example_inputs(seed=seed), label=source.label, ignores=source.ignores
+        )
 
     def state(self) -> dict[str, Tensor]:
         """The module's own tensors under all their names; not copies."""
@@ -120,7 +136,7 @@ class Program:
         """Check that a state dict or checkpoint has the tensors of the network; reads no data of a `Checkpoint`.
 
         A tied tensor may be given under one of its names. Counters of seen batches may be missing (files older than
-        torch 0.4.1), and tables that belong to the architecture may be present.
+        torch 0.4.1); tables that belong to the architecture, and what `ignores` names, may be present.
 
         Raises:
             CheckpointMismatchError: A tensor is missing, superfluous or of another shape.
@@ -132,7 +148,7 @@ class Program:
             if self.aliases.get(name, name) not in held and not name.endswith(_COUNTER)
         ]
         for name in state:
-            if name in self._constants:
+            if name in self._constants or (name not in self._own and self._ignores(name)):
                 continue
             if name not in self._own:
                 problems.append(f"{name}: expected no such tensor, found one of shape {_shape(state, name)}")

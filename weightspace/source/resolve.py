@@ -75,4 +75,4 @@ def _configured(text: str, checkpoint: Checkpoint | None, input_shape: tuple[int
         name = settings["architecture"] + (f".{tag}" if tag else "")
         timm_source = TimmSource(text, name, num_classes=settings.get("num_classes"), input_shape=input_shape)
         return timm_source if checkpoint is None else timm_source.fitted_to(checkpoint)
-    return source
+    return source if checkpoint is None else source.fitted_to(checkpoint)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,13 @@ from typing_extensions import override
 
 from weightspace.errors import SourceError
 from weightspace.source.base import Inputs, Source
+from weightspace.source.base_names import under_base_names
 from weightspace.source.construction import construct
 from weightspace.source.requirements import require
 from weightspace.source.transformers_inputs import inputs_for
 
 if TYPE_CHECKING:
+    from weightspace.checkpoint import Checkpoint
     from weightspace.data.normalization import Normalization
 
 
@@ -31,11 +34,23 @@ class TransformersSource(Source):
         label: The source as the user typed it.
         folder: The folder that holds `config.json`.
         input_shape: Shape of one image without the batch; None for what the configuration says.
+        base_names: The weights have the names of the base model, without its prefix (see `base_names`).
     """
 
     label: str
     folder: Path
     input_shape: tuple[int, ...] | None = None
+    base_names: bool = False
+
+    def fitted_to(self, checkpoint: Checkpoint) -> TransformersSource:
+        """The same architecture, under the names that a checkpoint of its base model has."""
+        _, model_class = self._resolve()
+        if model_class is _auto():
+            return self
+        prefix = model_class.base_model_prefix
+        if any(name.startswith(f"{prefix}.") for name in checkpoint):
+            return self
+        return replace(self, base_names=hasattr(self.build(meta=True), prefix))
 
     @override
     def build(self, *, meta: bool = False) -> torch.nn.Module:
@@ -44,9 +59,15 @@ class TransformersSource(Source):
             # An Auto class builds in the type of the configuration, a model class in the default one.
             if model_class is _auto():
                 return construct(lambda: model_class.from_config(config).float(), meta=meta).eval()
-            return construct(lambda: model_class(config), meta=meta).eval()
+            model = construct(lambda: model_class(config), meta=meta).eval()
         except (RuntimeError, TypeError, ValueError, AttributeError, KeyError, ImportError) as error:
             raise SourceError(f"{self._config_path}: transformers cannot build it: {_first_line(error)}") from error
+        return under_base_names(model, model_class.base_model_prefix) if self.base_names else model
+
+    @override
+    def ignores(self, name: str) -> bool:
+        patterns = getattr(self._resolve()[1], "_keys_to_ignore_on_load_unexpected", None) or ()
+        return any(re.search(pattern, name) for pattern in patterns)
 
     @override
     def example_inputs(self, *, batch: int = 2, seed: int = 0, dtype: torch.dtype = torch.float32) -> Inputs:

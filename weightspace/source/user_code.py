@@ -143,7 +143,7 @@ def _template(source: UserCodeSource) -> Any:
 
 
 def _filled(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Normal noise in place of a constant, which is a placeholder; other values may have to be as the user chose them."""
+    """Normal noise in place of a constant, which is a placeholder; other values may have to be as they are."""
     if not tensor.is_floating_point() or tensor.numel() < 2 or bool((tensor != tensor.flatten()[0]).any()):
         return tensor
     return torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
