@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
+from collections.abc import Mapping
 
 import pytest
 import torch
@@ -240,6 +242,33 @@ def test_preservation_is_measured_where_a_network_is_at_hand():
     broken = align(a, b, partial, forward=forward).preservation_error
     assert broken is not None
     assert broken > 1e-3
+
+
+class Lazy(Mapping):
+    """A checkpoint that counts how often each tensor is read."""
+
+    def __init__(self, tensors: State) -> None:
+        self.tensors, self.reads = tensors, Counter()
+
+    def __getitem__(self, name):
+        self.reads[name] += 1
+        return self.tensors[name]
+
+    def __contains__(self, name):
+        return name in self.tensors
+
+    def __iter__(self):
+        return iter(self.tensors)
+
+    def __len__(self):
+        return len(self.tensors)
+
+
+def test_a_lazy_checkpoint_is_read_once_to_be_checked_and_once_to_be_matched():
+    spec = mlp_spec()
+    a, b = (Lazy(state) for state in pair(spec, 0))
+    align(a, b, spec)
+    assert set(a.reads.values()) | set(b.reads.values()) == {2}
 
 
 def test_progress_counts_the_starts():

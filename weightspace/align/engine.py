@@ -92,12 +92,13 @@ def _check(state: Mapping[str, Tensor], spec: Spec, which: str) -> None:
             raise CheckpointMismatchError(
                 f"tensor '{name}': expected in checkpoint {which}, found missing; check --arch"
             )
-        if tuple(state[name].shape) != tensor.shape:
+        found = state[name]  # a checkpoint reads the tensor anew every time
+        if tuple(found.shape) != tensor.shape:
             raise CheckpointMismatchError(
-                f"tensor '{name}' of {which}: expected shape {tensor.shape}, found {tuple(state[name].shape)}; "
+                f"tensor '{name}' of {which}: expected shape {tensor.shape}, found {tuple(found.shape)}; "
                 "both checkpoints must be of the architecture of the spec"
             )
-        if state[name].is_floating_point() and not bool(torch.isfinite(state[name]).all()):
+        if found.is_floating_point() and not bool(torch.isfinite(found).all()):
             raise AlignmentError(f"tensor '{name}' of {which}: expected finite values, found NaN or infinity")
 
 
