@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from weightspace.errors import VerificationError
-from wsp.console import Console
+from wsp.console import Console, counted
 from wsp.network import Network
 from wsp.pair import Pair
 
@@ -92,7 +92,7 @@ def show_alignment(console: Console, result: AlignedPair, title: str) -> None:
     )
     console.line(
         f"inner product with A: {alignment.objective_before:.6g} before, {alignment.objective_after:.6g} after, in "
-        f"{alignment.sweeps} sweeps and {alignment.seconds:.1f} s"
+        f"{counted(alignment.sweeps, 'sweep')} and {alignment.seconds:.1f} s"
     )
     if alignment.preservation_error is not None:
         console.line(f"outputs of B before and after differ by {alignment.preservation_error:.1e} of their size")

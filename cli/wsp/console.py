@@ -131,6 +131,11 @@ class Console:
             self._err.flush()
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 sweep`, `2 sweeps`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def discard_stdout() -> None:
     """After the reader of a pipe has gone: let the interpreter's last flush go nowhere instead of complaining."""
     with contextlib.suppress(OSError, ValueError, AttributeError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wsp import options
-from wsp.console import Console
+from wsp.console import Console, counted
 from wsp.errors import reports_errors
 
 if TYPE_CHECKING:
@@ -123,7 +123,9 @@ def _show(console: Console, model: str, spec: Spec, verification: Verification |
         console.table(("group", "#size", "kinds", "tensors [axis]", "depends on"), rows, title=model)
     else:
         console.line(f"{model}: nothing can be permuted")
-    console.line(f"{len(rows)} groups; {100 * spec.completeness:.1f} % of the parameters lie on an axis that moves")
+    console.line(
+        f"{counted(len(rows), 'group')}; {100 * spec.completeness:.1f} % of the parameters lie on an axis that moves"
+    )
     reasons: dict[str, list[str]] = defaultdict(list)
     for frozen in spec.frozen:
         reasons[frozen.reason].append(f"{frozen.tensor}[{frozen.axis}]")

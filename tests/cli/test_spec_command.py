@@ -34,7 +34,7 @@ def test_without_verification_the_document_says_so(wsp, cnn_pair) -> None:
 def test_tables_for_people(wsp, cnn_pair) -> None:
     outcome = wsp("spec", cnn_pair[2], "--verify")
     assert outcome.status == 0
-    for part in ("permutation", "0.weight[0]", "1 groups", "100.0 %", "spatial", "output", "verified"):
+    for part in ("permutation", "0.weight[0]", "1 group;", "100.0 %", "spatial", "output", "verified"):
         assert part in outcome.stdout
     assert "inf" not in outcome.stdout
 
