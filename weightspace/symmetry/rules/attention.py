@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from weightspace.symmetry.label import resolve
+from weightspace.symmetry.algebra import MisfitError
+from weightspace.symmetry.label import Label, resolve
 from weightspace.symmetry.rules.registry import Labels, rule
 from weightspace.symmetry.trace import Call
 
@@ -30,8 +31,7 @@ def attention(context: Propagation, call: Call) -> tuple[Labels, ...]:
     query, key, value = (context.get(ref) for ref in refs)
     batch = context.unify(query[0], context.unify(key[0], value[0]))
     heads = context.unify(key[1], value[1])
-    shared = context.algebra.split(query[1], heads.size)[0] if query[1].size % heads.size == 0 else query[1]
-    context.unify(shared, heads)
+    _share(context, query[1], heads)
     inner, keys = context.unify(query[3], key[3]), context.unify(key[2], value[2])
     space: Labels = [batch, query[1], query[2], keys]
     mask = call.arguments.get("attn_mask", call.arguments.get("attn_bias"))
@@ -44,11 +44,19 @@ def attention(context: Propagation, call: Call) -> tuple[Labels, ...]:
     context.contract([*space, resolve(inner)])
     context.contract(space[:3])  # the softmax over the keys
     context.contract([*space, value[3]])
-    result = [*space[:3], value[3]]
     rest = [
-        result[: len(output.shape)]
-        if output.shape == call.output.shape[: len(output.shape)]
+        space[:3]
+        if output.shape == call.output.shape[:3]  # the log-sum-exp; some kernels pad its length
         else [context.fixed(size) for size in output.shape]
         for output in call.outputs[1:]
     ]
-    return (result, *rest)
+    return ([*space[:3], value[3]], *rest)
+
+
+def _share(context: Propagation, queries: Label, heads: Label) -> None:
+    """Ties the heads of the queries to those of keys and values, each of which serves consecutive ones."""
+    try:
+        shared, _ = context.algebra.plain(context.algebra.split(queries, heads.size))
+        context.algebra.join(shared, heads)
+    except MisfitError as misfit:
+        context.freeze(queries, heads, why=f"heads: {misfit}")
