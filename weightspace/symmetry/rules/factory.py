@@ -37,7 +37,14 @@ def constant(context: Propagation, call: Call) -> Labels:
     return [Uniform(size) for size in call.output.shape]
 
 
-@rule(aten.arange.default, aten.arange.start, aten.arange.start_step, aten.eye.default, aten.linspace.default)
+@rule(
+    aten.arange.default,
+    aten.arange.start,
+    aten.arange.start_step,
+    aten.eye.default,
+    aten.eye.m,
+    aten.linspace.default,
+)
 def counted(context: Propagation, call: Call) -> Labels:
     """Values that tell the indices apart."""
     return [context.fixed(size) for size in call.output.shape]

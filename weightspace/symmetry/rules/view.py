@@ -55,7 +55,14 @@ def unsqueeze(context: Propagation, call: Call) -> Labels:
     return labels
 
 
-@rule(aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims)
+@rule(
+    aten.squeeze.default,
+    aten.squeeze.dim,
+    aten.squeeze.dims,
+    aten.squeeze_.default,
+    aten.squeeze_.dim,
+    aten.squeeze_.dims,
+)
 def squeeze(context: Propagation, call: Call) -> Labels:
     """Dimensions of size 1 less."""
     labels = context.get(call["self"], varying=True)
