@@ -1,4 +1,4 @@
-"""Shared by the tests of the symmetry: a slow, obvious action, and random specs."""
+"""Shared by the tests of the symmetry: slow, obvious actions of specs and of labels, and random specs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from weightspace.symmetry.axis import Axis, FixedAxis, GroupAxis, ProductAxis, Run, SumAxis
 from weightspace.symmetry.element import Element
 from weightspace.symmetry.group import Group
+from weightspace.symmetry.label import Atom, Label, Product, Sum, Uniform, Varying, resolve
 from weightspace.symmetry.spec import Spec
 
 
@@ -86,6 +87,95 @@ def slow_action(spec: Spec, element: Element, name: str, tensor: Tensor) -> Tens
         old = tuple(old_position(axis, position, element, everywhere) for axis, position in zip(axes, new, strict=True))
         result[new] = tensor[old]
     return result
+
+
+class Assignment:
+    """A random permutation, never the identity, for every atom that is still free; frozen ones stay.
+
+    Uniform stretches stay too, unless asked for: then each gets a permutation of its own, since any will do.
+    """
+
+    def __init__(self, seed: int, *, uniform: bool = False) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+        self.moved = (Atom, Uniform) if uniform else (Atom,)
+        self.perms: dict[int, tuple[Label, list[int]]] = {}
+
+    def leaf(self, label: Label, index: int) -> int:
+        if not isinstance(label, self.moved) or (isinstance(label, Atom) and label.frozen is not None):
+            return index
+        if id(label) not in self.perms:
+            perm = list(range(label.size))
+            while label.size > 1 and perm == sorted(perm):
+                perm = torch.randperm(label.size, generator=self.generator).tolist()
+            self.perms[id(label)] = (label, perm)
+        return self.perms[id(label)][1][index]
+
+    def old(self, label: Label, index: int) -> int:
+        """Old index for a new index of a label."""
+        label = resolve(label)
+        match label:
+            case Product():
+                digits = []
+                for factor in reversed(label.factors):
+                    digits.append(index % factor.size)
+                    index //= factor.size
+                old = 0
+                for factor, digit in zip(label.factors, reversed(digits), strict=True):
+                    old = old * factor.size + self.old(factor, digit)
+                return old
+            case Sum():
+                at = 0
+                for run in label.runs:
+                    if at <= index < at + run.length:
+                        inside = self.old(label.parts[run.part], run.start + index - at)
+                        return position_of(label, run.part, inside)
+                    at += run.length
+                raise AssertionError
+            case Varying():
+                raise AssertionError("a varying label has no permutation of its own")
+            case _:
+                return self.leaf(label, index)
+
+    def old_entry(self, labels: list[Label], entry: tuple[int, ...]) -> tuple[int, ...]:
+        """Old multi-index of an entry of a tensor, varying labels included."""
+        labels = [resolve(label) for label in labels]
+        chosen = {}
+        for label, index in zip(labels, entry, strict=True):
+            if isinstance(label, Sum) and label.case is not None:
+                chosen[label.case] = part_at(label, index)
+        return tuple(
+            self.old(label.choices[chosen[label.case]] if isinstance(label, Varying) else label, index)
+            for label, index in zip(labels, entry, strict=True)
+        )
+
+    def flat(self, labels: list[Label], shape: tuple[int, ...]) -> list[int]:
+        """The permutation of the row-major entries of a tensor."""
+        labels = [resolve(label) for label in labels]  # once, so that merged uniform stretches keep their identity
+        return [ravel(self.old_entry(labels, entry), shape) for entry in itertools.product(*map(range, shape))]
+
+
+def ravel(entry: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    flat = 0
+    for index, size in zip(entry, shape, strict=True):
+        flat = flat * size + index
+    return flat
+
+
+def part_at(label: Sum, index: int) -> int:
+    for run in label.runs:
+        if index < run.length:
+            return run.part
+        index -= run.length
+    raise AssertionError
+
+
+def position_of(label: Sum, part: int, inside: int) -> int:
+    at = 0
+    for run in label.runs:
+        if run.part == part and run.start <= inside < run.start + run.length:
+            return at + inside - run.start
+        at += run.length
+    raise AssertionError
 
 
 GROUPS = (

@@ -10,10 +10,10 @@ import itertools
 import math
 
 import pytest
-import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.symmetry.oracle import Assignment
 from weightspace.symmetry.algebra import Algebra, MisfitError
 from weightspace.symmetry.axis import Run
 from weightspace.symmetry.label import (
@@ -28,87 +28,6 @@ from weightspace.symmetry.label import (
     resolve,
     side_by_side,
 )
-
-
-class Assignment:
-    """A random permutation for every atom that is still free; frozen ones stay."""
-
-    def __init__(self, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-        self.perms: dict[int, tuple[Atom, list[int]]] = {}
-
-    def leaf(self, label: Label, index: int) -> int:
-        if not isinstance(label, Atom) or label.frozen is not None:
-            return index
-        if id(label) not in self.perms:
-            self.perms[id(label)] = (label, torch.randperm(label.size, generator=self.generator).tolist())
-        return self.perms[id(label)][1][index]
-
-    def old(self, label: Label, index: int) -> int:
-        """Old index for a new index of a label."""
-        label = resolve(label)
-        match label:
-            case Product():
-                digits = []
-                for factor in reversed(label.factors):
-                    digits.append(index % factor.size)
-                    index //= factor.size
-                old = 0
-                for factor, digit in zip(label.factors, reversed(digits), strict=True):
-                    old = old * factor.size + self.old(factor, digit)
-                return old
-            case Sum():
-                at = 0
-                for run in label.runs:
-                    if at <= index < at + run.length:
-                        inside = self.old(label.parts[run.part], run.start + index - at)
-                        return position_of(label, run.part, inside)
-                    at += run.length
-                raise AssertionError
-            case Varying():
-                raise AssertionError("a varying label has no permutation of its own")
-            case _:
-                return self.leaf(label, index)
-
-    def old_entry(self, labels: list[Label], entry: tuple[int, ...]) -> tuple[int, ...]:
-        """Old multi-index of an entry of a tensor, varying labels included."""
-        labels = [resolve(label) for label in labels]
-        chosen = {}
-        for label, index in zip(labels, entry, strict=True):
-            if isinstance(label, Sum) and label.case is not None:
-                chosen[label.case] = part_at(label, index)
-        return tuple(
-            self.old(label.choices[chosen[label.case]] if isinstance(label, Varying) else label, index)
-            for label, index in zip(labels, entry, strict=True)
-        )
-
-    def flat(self, labels: list[Label], shape: tuple[int, ...]) -> list[int]:
-        """The permutation of the row-major entries of a tensor."""
-        return [ravel(self.old_entry(labels, entry), shape) for entry in itertools.product(*map(range, shape))]
-
-
-def ravel(entry: tuple[int, ...], shape: tuple[int, ...]) -> int:
-    flat = 0
-    for index, size in zip(entry, shape, strict=True):
-        flat = flat * size + index
-    return flat
-
-
-def part_at(label: Sum, index: int) -> int:
-    for run in label.runs:
-        if index < run.length:
-            return run.part
-        index -= run.length
-    raise AssertionError
-
-
-def position_of(label: Sum, part: int, inside: int) -> int:
-    at = 0
-    for run in label.runs:
-        if run.part == part and run.start <= inside < run.start + run.length:
-            return at + inside - run.start
-        at += run.length
-    raise AssertionError
 
 
 @st.composite
