@@ -1,0 +1,68 @@
+"""Samples of reductions, softmax and scans."""
+
+import torch
+
+from tests.symmetry.samples import sample
+
+aten = torch.ops.aten
+OVER_TWO = "a b c -> b; a|b c|b"
+FLAGS = torch.tensor([[0.0, 1, 1], [0, 0, 0], [1, 1, 1]]).double()
+
+
+def reduction(overload, *options, case="", wanted=OVER_TWO, **more):
+    return sample(overload, wanted, lambda x: overload(x, *options, **more), (2, 3, 4), case=case)
+
+
+SAMPLES = [
+    sample(aten.all.default, "a b -> ()", lambda x: aten.all.default(x), FLAGS),
+    sample(aten.all.dim, "a b -> b; a|b", lambda x: aten.all.dim(x, 0), FLAGS),
+    sample(aten.any.default, "a b -> ()", lambda x: aten.any.default(x), FLAGS),
+    sample(aten.any.dim, "a b -> a 1; b|a", lambda x: aten.any.dim(x, -1, True), FLAGS),
+    reduction(aten.amax.default, [0, 2]),
+    reduction(aten.amax.default, case="of all", wanted="a b c -> ()"),
+    reduction(aten.amin.default, [-3, -1], True, case="kept", wanted="a b c -> 1 b 1; a|b c|b"),
+    reduction(aten.linalg_vector_norm.default, 2, [0, -1]),
+    reduction(aten.linalg_vector_norm.default, 3, [2], True, case="kept", wanted="a b c -> a b 1; c|a c|b"),
+    reduction(aten.logsumexp.default, [0, 2]),
+    reduction(aten.max.default, wanted="a b c -> ()"),
+    reduction(aten.min.default, wanted="a b c -> ()"),
+    reduction(aten.mean.default, wanted="a b c -> ()"),
+    reduction(aten.mean.dim, [0, 2]),
+    reduction(aten.mean.dim, [-2], True, case="kept", wanted="a b c -> a 1 c; b|a b|c"),
+    reduction(aten.mean.dim, [], case="of no dimension, which means all", wanted="a b c -> ()"),
+    reduction(aten.norm.ScalarOpt_dim, 2, [0, 2]),
+    reduction(aten.prod.default, wanted="a b c -> ()"),
+    reduction(aten.prod.dim_int, -2, wanted="a b c -> a c; b|a b|c"),
+    reduction(aten.std.correction, [0, 2], correction=1),
+    reduction(aten.sum.default, wanted="a b c -> ()"),
+    reduction(aten.sum.dim_IntList, [0, 2]),
+    reduction(aten.sum.dim_IntList, None, True, case="kept", wanted="a b c -> 1 1 1"),
+    reduction(aten.var.correction, [0, 2], correction=0),
+    reduction(aten.var_mean.correction, [0, 2], correction=0, wanted="a b c -> b, b; a|b c|b"),
+    reduction(aten.var_mean.correction, [2], keepdim=True, case="kept", wanted="a b c -> a b 1, a b 1; c|a c|b"),
+    reduction(aten._softmax.default, -1, False, wanted="a b c -> a b c; c|a c|b"),
+    reduction(aten._log_softmax.default, 0, False, wanted="a b c -> a b c; a|b a|c"),
+    reduction(aten._safe_softmax.default, 1, wanted="a b c -> a b c; b|a b|c"),
+    reduction(aten.cumsum.default, 1, wanted="a . c -> a . c"),
+    reduction(aten.cumsum.default, -1, case="negative", wanted="a b . -> a b ."),
+    reduction(aten.cumprod.default, 0, wanted=". b c -> . b c"),
+    reduction(aten.max.dim, 1, wanted="a . c -> a c, a c"),
+    reduction(aten.min.dim, -1, True, wanted="a b . -> a b 1, a b 1"),
+    reduction(aten.argmax.default, 0, wanted=". b c -> b c"),
+    reduction(aten.argmax.default, case="of all", wanted=". . . -> ()"),
+    reduction(aten.argmin.default, -1, True, wanted="a b . -> a b 1"),
+    sample(aten.cumsum.default, "() -> ()", lambda x: x.cumsum(0), (), case="scalar"),
+    sample(
+        aten.sum.dim_IntList,
+        "h*d n, d -> n; h|d h|n",
+        lambda x, y: (x.view(2, 3, 4) * y[:, None]).sum((0, 1)),
+        (6, 4),
+        (3,),
+        case="of a product of indices",
+    ),
+    sample(None, "a b, b c -> a c", lambda x, y: x.softmax(1) @ y, (3, 4), (4, 5), case="softmax then a product"),
+    sample(None, "a b, a c -> b c", lambda x, y: x.softmax(1).t() @ y, (3, 4), (3, 5), case="softmax over the outputs"),
+    sample(None, "a b, a b -> a", lambda x, y: (x.softmax(0) * y).sum(1), (3, 4), (3, 4), case="softmax over rows"),
+    sample(None, "a b -> a b; b|a", lambda x: x - x.mean(1, keepdim=True), (3, 4), case="centred"),
+    sample(None, "[a+b] c -> a c; a|c b|c", lambda x: x[:2] / x[2:].norm(), (5, 3), case="scaled by a norm"),
+]

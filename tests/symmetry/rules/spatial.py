@@ -1,0 +1,51 @@
+"""Samples of pooling, resampling and padding of space."""
+
+import torch
+import torch.nn.functional as F
+
+from tests.symmetry.samples import sample, undecomposed
+
+aten = torch.ops.aten
+D1, D2, D3 = (2, 3, 6), (2, 3, 4, 6), (2, 3, 4, 4, 4)
+S1, S2, S3 = "n c . -> n c .", "n c . . -> n c . .", "n c . . . -> n c . . ."
+
+SAMPLES = [
+    sample(aten._adaptive_avg_pool2d.default, S2, lambda x: F.adaptive_avg_pool2d(x, (2, 3)), D2),
+    sample(aten._adaptive_avg_pool3d.default, S3, lambda x: F.adaptive_avg_pool3d(x, 2), D3),
+    sample(aten.adaptive_max_pool2d.default, S2, lambda x: F.adaptive_max_pool2d(x, 2), D2),
+    sample(
+        aten.adaptive_max_pool2d.default,
+        f"{S2}, n c . .",
+        lambda x: F.adaptive_max_pool2d(x, 2, True),
+        D2,
+        case="with indices",
+    ),
+    sample(aten.avg_pool1d.default, S1, undecomposed(lambda x: aten.avg_pool1d.default(x, 2)), D1),
+    sample(aten.avg_pool2d.default, S2, lambda x: F.avg_pool2d(x, 3, 2, 1), D2),
+    sample(aten.avg_pool2d.default, "c . . -> c . .", lambda x: F.avg_pool2d(x, 2), (3, 4, 6), case="one picture"),
+    sample(aten.avg_pool3d.default, S3, lambda x: F.avg_pool3d(x, 2), D3),
+    sample(aten.max_pool2d_with_indices.default, S2, lambda x: F.max_pool2d(x, 3, 2, 1), D2),
+    sample(
+        aten.max_pool2d_with_indices.default,
+        f"{S2}, n c . .",
+        lambda x: F.max_pool2d(x, 2, return_indices=True),
+        D2,
+        case="with indices",
+    ),
+    sample(aten.max_pool3d_with_indices.default, S3, lambda x: F.max_pool3d(x, 2), D3),
+    sample(aten.reflection_pad1d.default, S1, lambda x: F.pad(x, (1, 2), "reflect"), D1),
+    sample(aten.reflection_pad2d.default, S2, lambda x: F.pad(x, (1, 2, 0, 1), "reflect"), D2),
+    sample(aten.replication_pad2d.default, S2, lambda x: F.pad(x, (1, 2, 0, 1), "replicate"), D2),
+    sample(aten.upsample_bicubic2d.default, S2, lambda x: F.interpolate(x, (7, 5), mode="bicubic"), D2),
+    sample(aten.upsample_bilinear2d.default, S2, lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), D2),
+    sample(aten.upsample_linear1d.default, S1, lambda x: F.interpolate(x, 9, mode="linear"), D1),
+    sample(aten.upsample_nearest1d.default, S1, undecomposed(lambda x: aten.upsample_nearest1d.default(x, [9])), D1),
+    sample(aten.upsample_nearest2d.default, S2, undecomposed(lambda x: aten.upsample_nearest2d.default(x, [7, 9])), D2),
+    sample(
+        None,
+        "h*d . . -> h . . d; d|h",
+        lambda x: F.avg_pool2d(x.view(2, 3, 4, 6), 2).permute(0, 2, 3, 1),
+        (6, 4, 6),
+        case="pooling of channels in heads",
+    ),
+]
