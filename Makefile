@@ -17,7 +17,7 @@ help:
 	@echo "make test    run the tests (make test ARGS='-m slow' for the slow ones)"
 	@echo "make lint    ruff and pyright"
 	@echo "make format  let ruff rewrite what it can"
-	@echo "make bench   run every script in benchmarks/"
+	@echo "make bench   run every script in benchmarks/ (make bench ARGS=--quick for a minute or two)"
 
 # The first line of the stamp says for which Python and folder the environment was made, the second from which inputs.
 # The stamp is written last: an interrupted set-up leaves none, and the next one starts from an empty environment.
@@ -63,9 +63,9 @@ format: env
 	$(BIN)/ruff format .
 
 bench: env
-	@shopt -s nullglob; scripts=(benchmarks/*.py); \
-	if [ $${#scripts[@]} -eq 0 ]; then echo "benchmarks/ holds no script yet"; exit 0; fi; \
-	for script in "$${scripts[@]}"; do echo "== $$script =="; $(BIN)/python "$$script"; done
+	@for script in benchmarks/*.py; do \
+	    echo "== $$script =="; OMP_NUM_THREADS=1 $(BIN)/python "$$script" $(ARGS); \
+	done
 
 clean:
 	rm -rf .venv $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,169 @@
+"""Planted group elements: derive the symmetry of a network, verify it, move its weights by a random element, align.
+
+    python benchmarks/planted.py [--quick] [--seeds N] [--noise SHARE] [--json FILE]
+
+Weights are random (see `weightspace.symmetry.randomized`), in float64 for the verification; costs are formed in float32
+as always. With noise, Gaussian noise of the given share of each tensor's deviation is added to the moved weights before
+alignment, and the distance is that of the moved weights *without* noise under the element found: zero if and only if it
+is the planted one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from harness import options, publish
+from rich.progress import track
+from torch import Tensor, nn
+
+from weightspace.align import align
+from weightspace.source import Inputs, Program, resolve_source
+from weightspace.symmetry import derive, randomized, verify
+
+State = dict[str, Tensor]
+TOLERANCE = 1e-6
+TOKENS = 512
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network: how to get it, and whether it is small enough for --quick."""
+
+    build: Callable[[], tuple[nn.Module, Inputs]]
+    small: bool
+
+
+def timm(name: str) -> Callable[[], tuple[nn.Module, Inputs]]:
+    def build() -> tuple[nn.Module, Inputs]:
+        source = resolve_source(f"timm:{name}")
+        return source.build(), source.example_inputs(batch=1)
+
+    return build
+
+
+def tokens() -> Inputs:
+    generator = torch.Generator().manual_seed(0)
+    return Inputs((torch.randint(TOKENS, (2, 16), generator=generator),), {"use_cache": False})
+
+
+def llama() -> tuple[nn.Module, Inputs]:
+    """8 query heads on 2 key-value heads, RoPE, RMSNorm, gated MLP, tied embeddings."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=TOKENS, hidden_size=256, intermediate_size=688, num_hidden_layers=2, num_attention_heads=8,
+        num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=True,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).eval(), tokens()
+
+
+def gpt2() -> tuple[nn.Module, Inputs]:
+    """8 heads, fused QKV, learned positions, LayerNorm, tied embeddings."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(
+        vocab_size=TOKENS, n_embd=256, n_layer=2, n_head=8, n_positions=64, bos_token_id=0, eos_token_id=0
+    )  # fmt: skip
+    return GPT2LMHeadModel(config).eval(), tokens()
+
+
+CASES = {
+    "gpt2, 2 layers": Case(gpt2, small=True),
+    "llama, 2 layers": Case(llama, small=True),
+    "timm convnext_atto": Case(timm("convnext_atto"), small=False),
+    "timm resnet18": Case(timm("resnet18"), small=False),
+    "timm vit_tiny_patch16_224": Case(timm("vit_tiny_patch16_224"), small=False),
+}
+
+
+def measure(name: str, case: Case, seeds: int, noise: float) -> list[dict[str, Any]]:
+    """The rows of one network: for every seed without noise and with it."""
+    torch.manual_seed(0)
+    module, inputs = case.build()
+    began = time.perf_counter()
+    spec = derive(module, inputs.args, inputs.kwargs)
+    derived = time.perf_counter() - began
+    program = Program(module, inputs)
+    rows = []
+    for seed in range(seeds):
+        a = randomized(program.state(), spec, seed)
+        verification = verify(spec, program.outputs, a, seed=seed, elements=1, groups=2)
+        planted = spec.random_element(torch.Generator().manual_seed(1000 + seed))
+        b = spec.apply(planted, a)
+        for share in dict.fromkeys((0.0, noise)):
+            alignment = align(a, noisy(b, share, seed), spec, seed=seed)
+            missed = distance(spec.apply(alignment.element, b), a)
+            rows.append(
+                {
+                    "network": name, "parameters": sum(t.numel() for t in a.values()), "groups": len(spec.groups),
+                    "completeness": spec.completeness, "derive_seconds": derived, "verified": verification.verified,
+                    "verification_error": verification.max_error, "seed": seed, "noise": share,
+                    "start_distance": distance(b, a), "distance": missed, "recovered": missed < TOLERANCE,
+                    "sweeps": alignment.sweeps, "align_seconds": alignment.seconds,
+                }
+            )  # fmt: skip
+    return rows
+
+
+def noisy(state: State, share: float, seed: int) -> State:
+    """Every floating tensor with noise of a share of its own deviation; one value has none."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: tensor + share * tensor.std(correction=0) * torch.randn(tensor.shape, generator=generator).to(tensor)
+        if tensor.is_floating_point() and share
+        else tensor
+        for name, tensor in state.items()
+    }
+
+
+def distance(found: State, expected: State) -> float:
+    """Norm of the difference over the norm of what is expected, over all floating tensors of the state."""
+    names = [name for name, tensor in expected.items() if tensor.is_floating_point()]
+    missed = sum(float((found[name] - expected[name]).square().sum()) for name in names)
+    return (missed / sum(float(expected[name].square().sum()) for name in names)) ** 0.5
+
+
+def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    clean = [row for row in rows if not row["noise"]]
+    with_noise = [row for row in rows if row["noise"]]
+    return {
+        "networks": len({row["network"] for row in rows}),
+        "recovered_share": share_recovered(clean),
+        "recovered_share_with_noise": share_recovered(with_noise),
+        "worst_distance": max(row["distance"] for row in clean),
+        "worst_verification_error": max(row["verification_error"] for row in rows),
+        "all_verified": all(row["verified"] for row in rows),
+    }
+
+
+def share_recovered(rows: list[dict[str, Any]]) -> float | None:
+    return sum(row["recovered"] for row in rows) / len(rows) if rows else None
+
+
+COLUMNS = {
+    "network": "network", "parameters": "parameters", "groups": "groups", "completeness": "complete",
+    "derive_seconds": "derive, s", "verified": "verified", "verification_error": "error", "seed": "seed",
+    "noise": "noise", "start_distance": "distance before", "distance": "after", "recovered": "recovered",
+    "sweeps": "sweeps", "align_seconds": "align, s",
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = options("Plant random group elements in random networks and find them again.")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="elements per network (3; 1 with --quick)")
+    parser.add_argument("--noise", type=float, default=0.3, metavar="SHARE", help="deviation of the noise (0.3)")
+    arguments = parser.parse_args()
+    cases = {name: case for name, case in CASES.items() if case.small or not arguments.quick}
+    rows = []
+    for name in track(cases, description="networks", transient=True):
+        rows += measure(name, cases[name], 1 if arguments.quick else arguments.seeds, arguments.noise)
+    summary = summarise(rows)
+    publish("Planted group elements", COLUMNS, rows, summary, arguments, [f"{k}: {v}" for k, v in summary.items()])
+
+
+if __name__ == "__main__":
+    main()
