@@ -23,6 +23,7 @@ def align(
     arch: options.Arch = None,
     activation: options.Activation = None,
     input_shape: options.InputShape = None,
+    method: options.Method = "weights",
     restarts: options.Restarts = options.DEFAULT_RESTARTS,
     alignment: Annotated[
         Path | None,
@@ -45,7 +46,7 @@ def align(
     console = Console(as_json=as_json, quiet=quiet)
     request = PairRequest(
         a, b, arch, activation, options.positive_integers("--input-shape", input_shape),
-        data, options.floats("--mean", mean), options.floats("--std", std), restarts, seed, device,
+        data, options.floats("--mean", mean), options.floats("--std", std), method, restarts, seed, device,
     )  # fmt: skip
     with console.owning_stdout():
         _run(console, request, output, alignment)

@@ -65,6 +65,7 @@ def align_pair(pair: Pair, console: Console) -> AlignedPair:
             network.under_spec_names(a),
             network.under_spec_names(b),
             network.spec,
+            method=pair.request.method,
             restarts=pair.request.restarts,
             seed=pair.request.seed,
             device=pair.device,

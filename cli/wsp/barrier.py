@@ -38,6 +38,7 @@ def barrier(
     arch: options.Arch = None,
     activation: options.Activation = None,
     input_shape: options.InputShape = None,
+    method: options.Method = "weights",
     restarts: options.Restarts = options.DEFAULT_RESTARTS,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -53,7 +54,7 @@ def barrier(
     console = Console(as_json=as_json, quiet=quiet)
     request = PairRequest(
         a, b, arch, activation, options.positive_integers("--input-shape", input_shape),
-        data, options.floats("--mean", mean), options.floats("--std", std), restarts, seed, device,
+        data, options.floats("--mean", mean), options.floats("--std", std), method, restarts, seed, device,
     )  # fmt: skip
     with console.owning_stdout():
         _run(console, request, output, points, samples, reset_samples)

@@ -28,6 +28,7 @@ def merge(
     arch: options.Arch = None,
     activation: options.Activation = None,
     input_shape: options.InputShape = None,
+    method: options.Method = "weights",
     restarts: options.Restarts = options.DEFAULT_RESTARTS,
     data: options.Data = None,
     mean: options.Mean = None,
@@ -45,7 +46,7 @@ def merge(
     console = Console(as_json=as_json, quiet=quiet)
     request = PairRequest(
         a, b, arch, activation, options.positive_integers("--input-shape", input_shape),
-        data, options.floats("--mean", mean), options.floats("--std", std), restarts, seed, device,
+        data, options.floats("--mean", mean), options.floats("--std", std), method, restarts, seed, device,
     )  # fmt: skip
     with console.owning_stdout():
         _run(console, request, output, t, reset_samples, no_align=no_align)

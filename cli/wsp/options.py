@@ -69,6 +69,12 @@ ResetSamples = Annotated[
         help="Examples, of the training part if there is one, to measure the statistics of batch norms on.",
     ),
 ]
+Method = Annotated[
+    str,
+    typer.Option(
+        "--method", metavar="NAME", help="weights (balanced weight matching), or git-rebasin (the sum of the paper)."
+    ),
+]
 Restarts = Annotated[
     int, typer.Option("--restarts", min=1, metavar="N", help="Starts of the search, of which the best is kept.")
 ]

@@ -31,6 +31,7 @@ class PairRequest:
     data: Path | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    method: str = "weights"
     restarts: int = 1
     seed: int = 0
     device: str = "cpu"
@@ -83,6 +84,9 @@ def opened(request: PairRequest, console: Console, *, evaluates: bool, network: 
     Raises:
         WeightspaceError: Something is missing or does not fit.
     """
+    from weightspace.align import check_method
+
+    check_method(request.method)
     device = checked_device(request.device)
     a, b = open_pair(request.a, request.b, console)
     if not network:

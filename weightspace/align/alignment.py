@@ -49,7 +49,7 @@ class Alignment:
         spec: The symmetry of the network.
         element: Acts on B.
         method: Name of the method that found it.
-        objective_before: Inner product of the weights of A and of B as they were, over all parameters that move.
+        objective_before: Sum over blocks of the inner products of A and B as they were, in the weights of the method.
         objective_after: The same with B aligned.
         preservation_error: Relative change of the output of B under the element, measured; None where no network was at
             hand to run.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,7 +19,35 @@ from weightspace.symmetry import Element, Spec
 from weightspace.symmetry.action import act_on_block
 from weightspace.symmetry.verify import relative_error
 
-METHODS: Mapping[str, Callable[..., int]] = {"weights": match_weights}
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way to align.
+
+    Attributes:
+        match: Brings a fresh `Problem` to its best element and returns the number of sweeps.
+        balanced: Whether the blocks of the objective are weighed (see `weightspace.align.balance`).
+    """
+
+    match: Callable[..., int]
+    balanced: bool
+
+
+METHODS: Mapping[str, Method] = {
+    "weights": Method(match_weights, balanced=True),
+    "git-rebasin": Method(match_weights, balanced=False),  # the objective exactly as the paper has it
+}
+
+
+def check_method(name: str) -> None:
+    """Refuses a name that is not in `METHODS`, before any work.
+
+    Raises:
+        AlignmentError: With the nearest name.
+    """
+    if name not in METHODS:
+        nearest = difflib.get_close_matches(name, METHODS, n=1, cutoff=0.0)[0]
+        raise AlignmentError(f"method '{name}': expected one of {', '.join(METHODS)}; did you mean '{nearest}'?")
 
 
 def align(
@@ -38,7 +68,7 @@ def align(
         a: Weights of the reference, by the names of the spec (tied tensors under the spec's name for them).
         b: Weights of the model to be aligned.
         spec: The symmetry of their network.
-        method: Name in `METHODS`.
+        method: Name in `METHODS`: weight matching with balanced blocks, or with the plain sum of Git Re-Basin.
         restarts: Number of starts of the descent; the best result is kept.
         seed: Seed of everything random; equal seeds give equal results.
         device: Where costs are formed, in float32.
@@ -53,16 +83,15 @@ def align(
         AlignmentError: If the method is unknown or the weights hold NaN or infinity.
         CheckpointMismatchError: If a tensor of the spec is missing or has another shape.
     """
-    if method not in METHODS:
-        raise AlignmentError(f"method '{method}': expected one of {', '.join(METHODS)}")
+    check_method(method)
     if restarts < 1:
         raise AlignmentError(f"restarts: expected at least 1, found {restarts}")
     _check(a, spec, "A")
     _check(b, spec, "B")
     began = time.perf_counter()
-    problem = Problem(a, b, spec, torch.device(device))
+    problem = Problem(a, b, spec, torch.device(device), balance=METHODS[method].balanced)
     before = problem.objective()
-    sweeps = METHODS[method](problem, restarts=restarts, seed=seed, progress=progress)
+    sweeps = METHODS[method].match(problem, restarts=restarts, seed=seed, progress=progress)
     element = problem.element
     return Alignment(
         spec=spec,

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from weightspace.align.problem import Problem, Term
+from weightspace.align.problem import Problem
 from weightspace.align.single import ROUNDING
+from weightspace.align.term import Term
 from weightspace.assignment import assign, assigned_score
 from weightspace.symmetry import Element
 

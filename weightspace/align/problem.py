@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from weightspace.align.balance import block_weights
+from weightspace.align.term import Term
 from weightspace.symmetry import Element, Spec
 from weightspace.symmetry.action import act_on_block
-from weightspace.symmetry.block import Block
-
-
-@dataclass
-class Term:
-    """One block of the objective: the inner product of ``a`` and ``b``, both float32 of shape ``block.shape``."""
-
-    block: Block
-    a: Tensor
-    b: Tensor
-
-    def value(self) -> float:
-        """The inner product, accumulated in float64."""
-        return float(torch.dot(self.a.reshape(-1).double(), self.b.reshape(-1).double()))
-
-    def places(self, group: str) -> list[int]:
-        """Dimensions of the block that carry a group."""
-        return [place for place, dim in enumerate(self.block.dims) if dim.group == group]
 
 
 class Problem:
@@ -38,7 +21,15 @@ class Problem:
     moves. Tied tensors count once.
     """
 
-    def __init__(self, a: Mapping[str, Tensor], b: Mapping[str, Tensor], spec: Spec, device: torch.device) -> None:
+    def __init__(
+        self,
+        a: Mapping[str, Tensor],
+        b: Mapping[str, Tensor],
+        spec: Spec,
+        device: torch.device,
+        *,
+        balance: bool = False,
+    ) -> None:
         self.spec = spec
         self.element = spec.identity()
         self.movable = {group.name for group in spec.groups}
@@ -55,6 +46,10 @@ class Problem:
                     self.terms.append(term)
                     for group in moving:
                         self.by_group[group].append(term)
+        if balance:
+            weights = block_weights(self.terms)
+            for term, weight in zip(self.terms, weights, strict=True):
+                term.a = term.a * weight
 
     def objective(self) -> float:
         """The sum over all blocks, in float64."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from weightspace.align.problem import Problem, Term
+from weightspace.align.problem import Problem
+from weightspace.align.term import Term
 from weightspace.assignment import assign, assigned_score
 from weightspace.symmetry import Element
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from weightspace.align.joint import is_joint, joint_step
-from weightspace.align.problem import Problem, Term
+from weightspace.align.problem import Problem
 from weightspace.align.single import single_step
+from weightspace.align.term import Term
 
 
 @dataclass(frozen=True)

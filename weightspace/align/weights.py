@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 import torch
 
-from weightspace.align.problem import Problem, Term
+from weightspace.align.problem import Problem
+from weightspace.align.term import Term
 from weightspace.align.unit import Unit, units_of
 from weightspace.symmetry import Element
 
