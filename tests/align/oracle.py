@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from tests.symmetry.oracle import concatenated
+from weightspace.align.balance import block_weights
 from weightspace.align.problem import Problem
+from weightspace.align.term import Term
 from weightspace.symmetry import Element, Group, Spec, TensorSpec
 from weightspace.symmetry.axis import Axis, FixedAxis, GroupAxis, ProductAxis
 
@@ -116,6 +118,26 @@ def inner_product(spec: Spec, a: State, b: State) -> float:
         float((a[name].double() * b[name].double()).sum())
         for name, tensor in spec.tensors.items()
         if tensor.kind == "parameter"
+    )
+
+
+def objective(spec: Spec, a: State, b: State, moved: State, *, balanced: bool) -> float:
+    """Sum of weighted inner products of A with a moved B over the blocks that some group moves, in float64.
+
+    The weights are those of A and of B as it came.
+    """
+    parameters = [
+        block
+        for name, tensor in spec.tensors.items()
+        if tensor.kind == "parameter"
+        for block in spec.blocks[name]
+        if block.groups & {group.name for group in spec.groups}
+    ]
+    terms = [Term(block, block.read(a[block.tensor]), block.read(b[block.tensor])) for block in parameters]
+    weights = block_weights(terms) if balanced else [1.0] * len(terms)
+    return math.fsum(
+        weight * float((block.read(a[block.tensor]).double() * block.read(moved[block.tensor]).double()).sum())
+        for block, weight in zip(parameters, weights, strict=True)
     )
 
 

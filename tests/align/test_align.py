@@ -20,11 +20,12 @@ from tests.align.oracle import (
     grouped_queries_spec,
     inner_product,
     mlp_spec,
+    objective,
     random_state,
     recurrent_spec,
     spec_of,
 )
-from weightspace.align import align
+from weightspace.align import METHODS, align
 from weightspace.align.problem import Problem
 from weightspace.align.unit import units_of
 from weightspace.errors import AlignmentError, CheckpointMismatchError
@@ -39,17 +40,8 @@ SPECS = {
     "grouped queries": grouped_queries_spec(),
     "bilinear": bilinear_spec(),
 }
+EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
 EVERY_SPEC = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-
-
-def fixed_part(spec: Spec, a: State, b: State) -> float:
-    """The part of the inner product that no group moves: it is no part of the objective."""
-    return sum(
-        float((block.read(a[name]).double() * block.read(b[name]).double()).sum())
-        for name, blocks in spec.blocks.items()
-        for block in blocks
-        if not block.groups
-    )
 
 
 def pair(spec: Spec, seed: int, *, integers: bool = False) -> tuple[State, State]:
@@ -57,31 +49,45 @@ def pair(spec: Spec, seed: int, *, integers: bool = False) -> tuple[State, State
 
 
 @EVERY_SPEC
+@EVERY_METHOD
 @settings(max_examples=8)
 @given(SEEDS, st.booleans())
-def test_the_objective_is_the_inner_product_of_the_weights(spec: Spec, seed: int, integers: bool):
+def test_the_objective_is_the_inner_product_of_the_weights(spec: Spec, method: str, seed: int, integers: bool):
     a, b = pair(spec, seed, integers=integers)
-    result = align(a, b, spec, seed=seed)
-    constant = fixed_part(spec, a, b)
-    assert result.objective_before == pytest.approx(inner_product(spec, a, b) - constant, abs=1e-4)
-    assert result.objective_after == pytest.approx(inner_product(spec, a, result.apply(b)) - constant, abs=1e-4)
+    result = align(a, b, spec, method=method, seed=seed)
+    balanced = METHODS[method].balanced
+    assert result.objective_before == pytest.approx(objective(spec, a, b, b, balanced=balanced), abs=1e-4)
+    after = objective(spec, a, b, result.apply(b), balanced=balanced)
+    assert result.objective_after == pytest.approx(after, abs=1e-4)
     assert result.objective_after >= result.objective_before
 
 
 @EVERY_SPEC
 @settings(max_examples=8)
 @given(SEEDS)
-def test_the_gain_of_a_group_is_what_putting_it_back_loses(spec: Spec, seed: int):
+def test_git_rebasin_maximises_the_plain_inner_product(spec: Spec, seed: int):
     a, b = pair(spec, seed)
-    result = align(a, b, spec, seed=seed)
-    aligned = result.apply(b)
+    result = align(a, b, spec, method="git-rebasin", seed=seed)
+    # What no group moves is the same before and after.
+    gained = inner_product(spec, a, result.apply(b)) - inner_product(spec, a, b)
+    assert result.objective_after - result.objective_before == pytest.approx(gained, abs=1e-4)
+
+
+@EVERY_SPEC
+@EVERY_METHOD
+@settings(max_examples=8)
+@given(SEEDS)
+def test_the_gain_of_a_group_is_what_putting_it_back_loses(spec: Spec, method: str, seed: int):
+    a, b = pair(spec, seed)
+    result = align(a, b, spec, method=method, seed=seed)
+    aligned, balanced = result.apply(b), METHODS[method].balanced
     assert [report.name for report in result.groups] == [group.name for group in spec.groups]
     for report, group in zip(result.groups, spec.groups, strict=True):
         perm = result.element.perm(group.name)
         back = Element(spec.all_groups, {group.name: perm.argsort(-1)})
         assert result.element.then(back).moved(group.name) == 0
-        lost = inner_product(spec, a, aligned) - inner_product(spec, a, spec.apply(back, aligned))
-        assert report.gain == pytest.approx(lost, abs=1e-4)
+        left = objective(spec, a, b, spec.apply(back, aligned), balanced=balanced)
+        assert report.gain == pytest.approx(result.objective_after - left, abs=1e-4)
         if group.name != "h":  # a descent on the recurrent weight may end where a single transposition gains
             assert report.gain >= -1e-3
         assert report.moved == int((perm != torch.arange(group.size)).sum())
@@ -89,11 +95,12 @@ def test_the_gain_of_a_group_is_what_putting_it_back_loses(spec: Spec, seed: int
 
 
 @EVERY_SPEC
+@pytest.mark.parametrize("balance", [True, False])
 @settings(max_examples=8)
 @given(SEEDS, st.booleans())
-def test_no_step_of_a_descent_lowers_the_objective(spec: Spec, seed: int, integers: bool):
+def test_no_step_of_a_descent_lowers_the_objective(spec: Spec, balance: bool, seed: int, integers: bool):
     a, b = pair(spec, seed, integers=integers)
-    problem = Problem(a, b, spec, torch.device("cpu"))
+    problem = Problem(a, b, spec, torch.device("cpu"), balance=balance)
     problem.move(spec.random_element(torch.Generator().manual_seed(seed)))
     for _ in range(4):
         for unit in units_of(problem):
@@ -102,9 +109,8 @@ def test_no_step_of_a_descent_lowers_the_objective(spec: Spec, seed: int, intege
             assert gain >= 0.0
             assert problem.objective() - before == pytest.approx(gain, abs=1e-4)
             assert problem.objective() >= before
-    assert problem.objective() == pytest.approx(
-        inner_product(spec, a, spec.apply(problem.element, b)) - fixed_part(spec, a, b), abs=1e-4
-    )
+    moved = spec.apply(problem.element, b)
+    assert problem.objective() == pytest.approx(objective(spec, a, b, moved, balanced=balance), abs=1e-4)
 
 
 @EVERY_SPEC
@@ -322,6 +328,8 @@ class TestRefusals:
     def test_an_unknown_method(self):
         with pytest.raises(AlignmentError, match=r"method 'magic': expected one of weights"):
             align(*self.states(), self.spec, method="magic")
+        with pytest.raises(AlignmentError, match="did you mean 'git-rebasin'"):
+            align(*self.states(), self.spec, method="gitrebasin")
 
     @pytest.mark.parametrize("restarts", [0, -1])
     def test_no_starts(self, restarts: int):

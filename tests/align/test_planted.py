@@ -7,7 +7,7 @@ import torch
 
 from tests.align.networks import NETWORKS, built
 from tests.align.oracle import State
-from weightspace.align import align
+from weightspace.align import METHODS, align
 from weightspace.source import Program
 from weightspace.symmetry import Element, Spec, randomized
 
@@ -35,12 +35,13 @@ def distance(found: State, expected: State) -> float:
     return (missed / sum(float(expected[name].double().square().sum()) for name in names)) ** 0.5
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("seed", range(3))
-def test_the_planted_element_comes_back(network: tuple[Program, Spec], seed: int):
+def test_the_planted_element_comes_back(network: tuple[Program, Spec], method: str, seed: int):
     program, spec = network
     a, element, b = planted(network, seed)
     assert distance(b, a) > 0.1
-    result = align(a, b, spec, seed=seed, forward=program.outputs)
+    result = align(a, b, spec, method=method, seed=seed, forward=program.outputs)
     assert distance(result.apply(b), a) < TOLERANCE
     assert element.then(result.element).is_identity()
     assert result.preservation_error is not None
