@@ -87,6 +87,7 @@ def measure(name: str, case: Case, seeds: int, noise: float) -> list[dict[str, A
     began = time.perf_counter()
     spec = derive(module, inputs.args, inputs.kwargs)
     derived = time.perf_counter() - began
+    size = sum(parameter.numel() for parameter in module.parameters())
     program = Program(module, inputs)
     rows = []
     for seed in range(seeds):
@@ -99,7 +100,7 @@ def measure(name: str, case: Case, seeds: int, noise: float) -> list[dict[str, A
             missed = distance(spec.apply(alignment.element, b), a)
             rows.append(
                 {
-                    "network": name, "parameters": sum(p.numel() for p in module.parameters()), "groups": len(spec.groups),
+                    "network": name, "parameters": size, "groups": len(spec.groups),
                     "completeness": spec.completeness, "derive_seconds": derived, "verified": verification.verified,
                     "verification_error": verification.max_error, "seed": seed, "noise": share,
                     "start_distance": distance(b, a), "distance": missed, "recovered": missed < TOLERANCE,
