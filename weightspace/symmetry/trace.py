@@ -121,7 +121,8 @@ class _Recorder(TorchDispatchMode):
     """Records every operator; where meta and real tensors meet, the real ones are taken to meta.
 
     Tensors on meta that do not depend on parameters (positions, masks: models make them on the device of their weights)
-    keep a real shadow, so that code which looks at their values can run.
+    keep a real shadow, so that code which looks at their values can run. Real tensors that the network makes itself may
+    receive values that depend on parameters: their own values are stale from then on, and never read again.
     """
 
     def __init__(self) -> None:
@@ -131,16 +132,18 @@ class _Recorder(TorchDispatchMode):
         self.made: set[int] = set()
         self.constants: dict[int, tuple[bool, ...]] = {}
         self.shadows: dict[int, Tensor] = {}
+        self.inputs: set[int] = set()  # storages of the example inputs
+        self.given: set[int] = set()  # storages of constants
+        self.stale: set[int] = set()  # storages of real tensors that were written with values that are not known
 
     def ref(self, tensor: Tensor) -> TensorRef:
-        strided = tensor.layout == torch.strided
         self.kept.append(tensor)
         return TensorRef(
             id(tensor),
             tuple(tensor.shape),
             tensor.dtype,
-            tuple(tensor.stride()) if strided else None,
-            tensor.untyped_storage()._cdata if strided else id(tensor),
+            tuple(tensor.stride()) if tensor.layout == torch.strided else None,
+            _storage(tensor),
         )
 
     def refs(self, value: Any) -> Any:
@@ -152,14 +155,21 @@ class _Recorder(TorchDispatchMode):
         for tensor in tensors:
             if id(tensor) not in self.made and id(tensor) not in self.constants:
                 self.constants[id(tensor)] = _varies(tensor)
+                if func is not torch.ops.aten.lift_fresh.default:  # torch.tensor(...): the network makes it here
+                    self.given.add(_storage(tensor))
         call = Call(func, _bind(func, self.refs(args), self.refs(kwargs)), ())
+        if any(ref.storage in self.inputs for ref in call.written):
+            raise TraceError(f"{func}: the network overwrites its input in place; let it work on a copy")
         shadow = self._shadow(call, tensors, args, kwargs)
         if call.name == "_local_scalar_dense" and shadow is not None:
             return shadow
-        if any(tensor.is_meta for tensor in tensors):
-            args, kwargs = tree_map(lambda leaf: leaf.to("meta") if isinstance(leaf, Tensor) else leaf, (args, kwargs))
-        result = func(*args, **kwargs)
+        if any(tensor.is_meta or self._is_stale(tensor) for tensor in tensors) and not func.is_view:
+            result = self._on_meta(call, tensors, args, kwargs)
+        else:
+            result = func(*args, **kwargs)
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        if any(self._is_stale(tensor) for tensor in tensors):
+            self.stale.update(_storage(output) for output in outputs if not output.is_meta)
         if shadow is not None:
             values = [leaf for leaf in tree_leaves(shadow) if isinstance(leaf, Tensor)]
             self.shadows.update({id(output): value for output, value in zip(outputs, values, strict=True)})
@@ -169,11 +179,10 @@ class _Recorder(TorchDispatchMode):
 
     def _shadow(self, call: Call, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
         """What the operator gives on real values, where all are known and its result will be on meta; else None."""
-        if tensors and not any(tensor.is_meta for tensor in tensors):
+        to_meta = torch.device(kwargs.get("device") or "cpu").type == "meta"
+        if not to_meta and not any(tensor.is_meta or self._is_stale(tensor) for tensor in tensors):
             return None
-        if not tensors and torch.device(kwargs.get("device") or "cpu").type != "meta":
-            return None
-        if all(not tensor.is_meta or id(tensor) in self.shadows for tensor in tensors):
+        if all(id(tensor) in self.shadows if tensor.is_meta else not self._is_stale(tensor) for tensor in tensors):
 
             def value(leaf: Any) -> Any:
                 if isinstance(leaf, torch.device):
@@ -183,12 +192,26 @@ class _Recorder(TorchDispatchMode):
             args, kwargs = tree_map(value, (args, kwargs))
             return call.op(*args, **kwargs)
         for ref in call.written:
-            if ref.key not in self.shadows and any(id(tensor) == ref.key and not tensor.is_meta for tensor in tensors):
+            if ref.storage in self.given:
                 raise TraceError(
                     f"{call.op}: a constant is overwritten in place with values that depend on the weights"
                 )
             self._forget(ref.key)
+            self.stale.update(_storage(tensor) for tensor in tensors if id(tensor) == ref.key and not tensor.is_meta)
         return None
+
+    def _is_stale(self, tensor: Tensor) -> bool:
+        return not tensor.is_meta and _storage(tensor) in self.stale
+
+    def _on_meta(self, call: Call, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
+        """Runs an operator with all its tensors taken to meta; what it writes in place stays the same object."""
+        args, kwargs = tree_map(lambda leaf: leaf.to("meta") if isinstance(leaf, Tensor) else leaf, (args, kwargs))
+        if call.name == "_to_copy":  # to another device: there is nothing to take there
+            kwargs["device"] = "meta"
+        result = call.op(*args, **kwargs)
+        written = {ref.key for ref in call.written}
+        real = [tensor for tensor in tensors if id(tensor) in written and not tensor.is_meta]
+        return real[0] if real and isinstance(result, Tensor) else result
 
     def _forget(self, key: int) -> None:
         """Drops the shadows that share storage with one that was written with unknown values."""
@@ -205,6 +228,11 @@ def _bind(func: torch._ops.OpOverload, args: Sequence[Any], kwargs: Mapping[str,
     bound.update({argument.name: value for argument, value in zip(func._schema.arguments, args, strict=False)})
     bound.update(kwargs)
     return bound
+
+
+def _storage(tensor: Tensor) -> int:
+    """Identifies the storage of a tensor; the tensor itself for layouts without."""
+    return tensor.untyped_storage()._cdata if tensor.layout == torch.strided else id(tensor)
 
 
 def _varies(tensor: Tensor) -> tuple[bool, ...]:
@@ -238,6 +266,7 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | 
     tensors = {name: recorder.ref(tensor) for name, tensor in meta.items()}
     inputs = tuple(recorder.ref(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
     recorder.made.update(ref.key for ref in (*tensors.values(), *inputs))
+    recorder.inputs.update(ref.storage for ref in inputs)
     try:
         with torch.no_grad(), _without_fast_path(), recorder:
             result = torch.func.functional_call(module, meta, args, kwargs)
@@ -294,6 +323,6 @@ def _explain(error: Exception) -> str:
         if "/torch/" not in file and not file.startswith("<") and not file.endswith("symmetry/trace.py"):
             where = f" at {file}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
-    if "item" in text or "meta" in text.lower() or "data-dependent" in text:
+    if any(word in text.lower() for word in ("item", "meta", "data-dependent", "unallocated storage")):
         return f"the control flow of the network depends on the values of its weights{where} ({text})"
     return f"the forward pass of the network fails{where}: {text}"
