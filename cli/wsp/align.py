@@ -53,7 +53,7 @@ def align(
 
 
 def _run(console: Console, request: PairRequest, output: Path, alignment_file: Path | None) -> None:
-    from weightspace.checkpoint import check_output, write_checkpoint
+    from weightspace.checkpoint import check_output, companions_of, write_checkpoint
     from weightspace.checkpoint.atomic import explain_os_errors
     from wsp.aligning import align_pair, show_alignment
     from wsp.outputs import check_file
@@ -66,7 +66,12 @@ def _run(console: Console, request: PairRequest, output: Path, alignment_file: P
     result = align_pair(pair, console)
     provenance = pair.provenance("wsp align", result.recipe())
     write_checkpoint(
-        output, result.aligned, provenance=provenance, aliases=pair.b.aliases(), inputs=[request.a, request.b]
+        output,
+        result.aligned,
+        provenance=provenance,
+        aliases=pair.b.aliases(),
+        inputs=[request.a, request.b],
+        companions=companions_of(pair.b),
     )
     if alignment_file is not None:
         with explain_os_errors(alignment_file):

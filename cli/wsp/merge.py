@@ -55,7 +55,7 @@ def merge(
 def _run(console: Console, request: PairRequest, output: Path, t: float, reset_samples: int, *, no_align: bool) -> None:
     import torch
 
-    from weightspace.checkpoint import check_output, write_checkpoint
+    from weightspace.checkpoint import check_output, companions_of, write_checkpoint
     from weightspace.merge import merge as merge_weights
     from wsp.aligning import align_pair, on, show_alignment
     from wsp.pair import opened
@@ -79,6 +79,7 @@ def _run(console: Console, request: PairRequest, output: Path, t: float, reset_s
         provenance=pair.provenance("wsp merge", recipe),
         aliases=pair.a.aliases(),
         inputs=[request.a, request.b],
+        companions=companions_of(pair.a),
     )
     document = {"a": str(request.a), "b": str(request.b), "t": t, "aligned": not no_align}
     document |= {} if result is None else result.alignment.report()

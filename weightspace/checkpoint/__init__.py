@@ -1,6 +1,7 @@
 """Open any checkpoint lazily, check it, and write weights atomically with their provenance."""
 
 from weightspace.checkpoint.checkpoint import Checkpoint
+from weightspace.checkpoint.companions import companions_of
 from weightspace.checkpoint.compare import check_compatible, check_finite
 from weightspace.checkpoint.guard import check_output
 from weightspace.checkpoint.open import open_checkpoint
@@ -15,6 +16,7 @@ __all__ = [
     "check_compatible",
     "check_finite",
     "check_output",
+    "companions_of",
     "open_checkpoint",
     "write_checkpoint",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
+from weightspace.checkpoint.companions import COMPANIONS
 from weightspace.checkpoint.locate import INDEX_SUFFIX
 from weightspace.errors import OutputError
 
@@ -95,6 +96,6 @@ def _check_replaceable(folder: Path) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    return name in {FOLDER_PROVENANCE, "model.safetensors", "model.safetensors.index.json"} or (
+    return name in {FOLDER_PROVENANCE, "model.safetensors", "model.safetensors.index.json", *COMPANIONS} or (
         name.startswith("model-") and name.endswith(WEIGHTS_SUFFIX)
     )

@@ -16,7 +16,6 @@ _ENDINGS = {
     ".SCB": "bitsandbytes 8-bit",
     ".weight_packed": "compressed-tensors",
     ".weight_scale_inv": "block-wise FP8",
-    ".W_q": "HQQ",
 }
 
 

@@ -1,6 +1,7 @@
 """Write weights as safetensors: atomically, with their ties and where they come from."""
 
 import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -27,6 +28,7 @@ def write_checkpoint(
     aliases: Mapping[str, str] | None = None,
     max_shard_bytes: int | None = None,
     inputs: Sequence[str | PathLike[str]] = (),
+    companions: Sequence[Path] = (),
 ) -> list[Path]:
     """Write weights, whole or not at all.
 
@@ -43,6 +45,7 @@ def write_checkpoint(
             tensors that share memory, are found without it. `open_checkpoint` gives both names back.
         max_shard_bytes: Size of the tensors in one shard, for a folder; None for a single file in it.
         inputs: Files and folders that were read, none of which may be touched.
+        companions: Files to copy beside the weights of a folder, see `companions_of`; a single file has none.
 
     Returns:
         The files written, weights first.
@@ -60,7 +63,7 @@ def write_checkpoint(
     shards = split(pairs, join_ties(aliases or {}, found), max_shard_bytes)
     if is_single_file(path):
         return _write_file(path, next(shards, Shard()), provenance)
-    return _write_folder(path, shards, provenance)
+    return _write_folder(path, shards, provenance, companions)
 
 
 def _pairs_and_ties(
@@ -84,7 +87,9 @@ def _write_file(path: Path, shard: Shard, provenance: Provenance | None) -> list
     return targets
 
 
-def _write_folder(path: Path, shards: Iterable[Shard], provenance: Provenance | None) -> list[Path]:
+def _write_folder(
+    path: Path, shards: Iterable[Shard], provenance: Provenance | None, companions: Sequence[Path]
+) -> list[Path]:
     with new_folder(path) as temporary:
         parts: list[tuple[Path, list[str]]] = []
         total = 0
@@ -95,7 +100,10 @@ def _write_folder(path: Path, shards: Iterable[Shard], provenance: Provenance | 
             parts.append((part, list(shard.tensors)))
             total += shard.nbytes
         with explain_os_errors(path):
-            return [path / name for name in _complete(temporary, parts, total, provenance)]
+            names = _complete(temporary, parts, total, provenance)
+            for companion in companions:
+                shutil.copyfile(companion, temporary / companion.name)
+            return [path / name for name in (*names, *(companion.name for companion in companions))]
 
 
 def _complete(
