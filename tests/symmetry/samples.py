@@ -24,11 +24,12 @@ from torch.utils._pytree import tree_leaves
 
 from tests.symmetry.oracle import Assignment
 from weightspace.symmetry.algebra import Algebra
+from weightspace.symmetry.call import TensorRef
 from weightspace.symmetry.derive import spec_of
 from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Uniform, Varying, resolve
 from weightspace.symmetry.propagate import MOST_PASSES, Propagation
 from weightspace.symmetry.spec import Spec
-from weightspace.symmetry.trace import TensorRef, Trace, trace
+from weightspace.symmetry.trace import Trace, trace
 from weightspace.symmetry.wreath import dependencies
 
 SEEDS = range(3)

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from tests.symmetry import rules
 from tests.symmetry.samples import Sample, check, check_values, derived, sample
+from weightspace.symmetry.call import Call
 from weightspace.symmetry.label import Atom
 from weightspace.symmetry.propagate import Propagation
 from weightspace.symmetry.rules import Labels, Rule, covered, find_rule, registry
 from weightspace.symmetry.rules.factory import constant
 from weightspace.symmetry.rules.pointwise import pointwise
 from weightspace.symmetry.rules.registry import rule
-from weightspace.symmetry.trace import Call
 
 aten = torch.ops.aten
 FAMILIES = sorted(module.name for module in pkgutil.iter_modules(rules.__path__))

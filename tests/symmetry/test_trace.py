@@ -201,6 +201,20 @@ def test_control_flow_that_depends_on_weights_is_refused_by_its_line(run: Callab
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("layer", [nn.RNN, nn.GRU, nn.LSTM])
+def test_recurrent_layers_take_real_inputs(layer: type[nn.RNNBase]):
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.head = layer(3, 5, num_layers=2, batch_first=True), nn.Linear(5, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.layer(x)[0][:, -1])
+
+    spec = derive(Last().eval(), (torch.ones(2, 4, 3),))
+    assert [group.size for group in spec.groups] == [5, 5]
+
+
 def test_tensors_go_along_when_they_are_sent_to_another_device():
     found = traced(lambda net, x: net.layer(x).to(x.device).type_as(x).cpu() + 1)
     assert operators(found)[-1] == "add"

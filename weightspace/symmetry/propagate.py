@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from weightspace.symmetry.algebra import Algebra
+from weightspace.symmetry.call import Call, TensorRef
 from weightspace.symmetry.label import Atom, Fixed, Label, Site, Sum, Uniform, Varying, resolve
 from weightspace.symmetry.rules import Labels, find_rule
-from weightspace.symmetry.trace import Call, TensorRef, Trace
+from weightspace.symmetry.trace import Trace
 
 MOST_PASSES = 12
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from weightspace.symmetry.call import Call
 from weightspace.symmetry.label import Uniform
 from weightspace.symmetry.rules.registry import Labels, rule
-from weightspace.symmetry.trace import Call
 
 if TYPE_CHECKING:
     from weightspace.symmetry.propagate import Propagation

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from weightspace.symmetry.axis import Run
+from weightspace.symmetry.call import Call
 from weightspace.symmetry.label import Fixed, Label, Sum, Uniform, Varying, resolve, side_by_side
 from weightspace.symmetry.rules.registry import Labels, rule
-from weightspace.symmetry.trace import Call
 
 if TYPE_CHECKING:
     from weightspace.symmetry.propagate import Propagation

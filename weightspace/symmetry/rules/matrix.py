@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from weightspace.symmetry.call import Call, TensorRef
 from weightspace.symmetry.label import Label, Uniform, resolve
 from weightspace.symmetry.rules.registry import Labels, rule
-from weightspace.symmetry.trace import Call, TensorRef
 
 if TYPE_CHECKING:
     from weightspace.symmetry.propagate import Propagation

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
+from weightspace.symmetry.call import Call
 from weightspace.symmetry.label import Label
-from weightspace.symmetry.trace import Call
 
 if TYPE_CHECKING:
     from weightspace.symmetry.propagate import Propagation
