@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 DEFAULT_RESET_SAMPLES = 5000
-DEFAULT_RESTARTS = 3
+DEFAULT_RESTARTS = 10
 
 A = Annotated[Path, typer.Argument(metavar="A", help="Checkpoint that is the reference: a file or a folder.")]
 B = Annotated[Path, typer.Argument(metavar="B", help="Checkpoint of the same architecture.")]

@@ -25,16 +25,16 @@ class PairRequest:
 
     a: Path
     b: Path
-    arch: str | None = None
-    activation: str | None = None
-    input_shape: tuple[int, ...] | None = None
-    data: Path | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    method: str = "weights"
-    restarts: int = 1
-    seed: int = 0
-    device: str = "cpu"
+    arch: str | None
+    activation: str | None
+    input_shape: tuple[int, ...] | None
+    data: Path | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    method: str
+    restarts: int
+    seed: int
+    device: str
 
 
 @dataclass(frozen=True)

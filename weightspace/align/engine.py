@@ -19,6 +19,8 @@ from weightspace.symmetry import Element, Spec
 from weightspace.symmetry.action import act_on_block
 from weightspace.symmetry.verify import relative_error
 
+DEFAULT_RESTARTS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -56,7 +58,7 @@ def align(
     spec: Spec,
     *,
     method: str = "weights",
-    restarts: int = 3,
+    restarts: int = DEFAULT_RESTARTS,
     seed: int = 0,
     device: str | torch.device = "cpu",
     forward: Callable[[Mapping[str, Tensor]], list[Tensor]] | None = None,

@@ -55,6 +55,10 @@ class Problem:
         """The sum over all blocks, in float64."""
         return math.fsum(term.value() for term in self.terms)
 
+    def upper_bound(self) -> float:
+        """What no group element exceeds: the sum over blocks of the products of their norms (Cauchy-Schwarz)."""
+        return math.fsum(float(term.a.double().norm() * term.b.double().norm()) for term in self.terms)
+
     def touched(self, groups: Iterable[str]) -> list[Term]:
         """Terms that carry any of the groups, each once, in order."""
         wanted = {id(term) for group in groups for term in self.by_group[group]}
