@@ -23,7 +23,7 @@ def test_a_kick_shuffles_no_more_than_its_share_of_every_group(spec):
     for group in spec.groups:
         copies = kicks[0].perm(group.name).numel() // group.size
         moved = [kick.moved(group.name) for kick in kicks]
-        assert max(moved) <= copies * math.ceil(KICK * group.size)
+        assert max(moved) <= copies * max(2, math.ceil(KICK * group.size))
         assert any(moved)
 
 

@@ -70,7 +70,7 @@ def _kick(problem: Problem, generator: torch.Generator) -> Element:
         shape = problem.element.perm(group.name).shape
         rows = torch.arange(group.size).repeat(shape.numel() // group.size, 1)
         for row in rows:
-            chosen = torch.randperm(group.size, generator=generator)[: math.ceil(KICK * group.size)]
+            chosen = torch.randperm(group.size, generator=generator)[: max(2, math.ceil(KICK * group.size))]
             row[chosen.sort().values] = chosen
         perms[group.name] = rows.reshape(shape)
     return Element(problem.spec.all_groups, perms)
