@@ -54,7 +54,6 @@ def align(
 
 def _run(console: Console, request: PairRequest, output: Path, alignment_file: Path | None) -> None:
     from weightspace.checkpoint import check_output, companions_of, write_checkpoint
-    from weightspace.checkpoint.atomic import explain_os_errors
     from wsp.aligning import align_pair, show_alignment
     from wsp.outputs import check_file
     from wsp.pair import opened
@@ -74,8 +73,7 @@ def _run(console: Console, request: PairRequest, output: Path, alignment_file: P
         companions=companions_of(pair.b),
     )
     if alignment_file is not None:
-        with explain_os_errors(alignment_file):
-            result.alignment.save(alignment_file)
+        result.alignment.save(alignment_file)
     document = {"a": str(request.a), "b": str(request.b), **result.alignment.report(), "output": str(output)}
     console.document({**document, "notes": console.notes})
     show_alignment(console, result, f"{request.b} aligned to {request.a}")

@@ -60,7 +60,6 @@ def _run(
     verify: bool,
     seed: int,
 ) -> None:
-    from weightspace.checkpoint.atomic import explain_os_errors
     from weightspace.errors import SpecError, VerificationError
     from wsp.network import verified
     from wsp.outputs import check_file
@@ -73,18 +72,16 @@ def _run(
         if network.program is None:
             raise SpecError(f"{model}: a saved spec has no network to verify it on; name the network instead")
         verification = verified(network, console, seed=seed, thorough=True)
-    if output is not None:
-        with explain_os_errors(output):
-            network.spec.save(output)
     _show(console, model, network.spec, verification)
-    if output is not None:
-        console.line(f"saved to {output}")
     if verification is not None and not verification.verified:
         suspects = ", ".join((*verification.wrong, *verification.insensitive)) or "unknown"
         raise VerificationError(
             f"{model}: expected the derived symmetry to hold, found that it does not (groups {suspects}); do not use "
             "it, and report the network"
         )
+    if output is not None:
+        network.spec.save(output)
+        console.line(f"saved to {output}")
 
 
 def _network(

@@ -9,6 +9,7 @@ import pytest
 
 FLOORS = (
     {"errors"},
+    {"atomic"},
     {"checkpoint", "data", "symmetry", "assignment"},
     {"source"},
     {"stats"},

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from weightspace.checkpoint.atomic import explain_os_errors, new_files
+from weightspace.atomic import explain_os_errors, new_files
 from weightspace.errors import AlignmentError, SpecError
 from weightspace.symmetry import Element, Spec
 

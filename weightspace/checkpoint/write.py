@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from safetensors.torch import save_file
 
-from weightspace.checkpoint.atomic import explain_os_errors, new_files, new_folder
+from weightspace.atomic import explain_os_errors, new_files, new_folder
 from weightspace.checkpoint.checkpoint import Checkpoint
 from weightspace.checkpoint.guard import FOLDER_PROVENANCE, check_output, is_single_file, sidecar_of
 from weightspace.checkpoint.provenance import Provenance

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weightspace.checkpoint.atomic import explain_os_errors, new_files
+from weightspace.atomic import explain_os_errors, new_files
 from weightspace.errors import OutputError
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from weightspace.atomic import explain_os_errors, new_files
 from weightspace.errors import SpecError
 from weightspace.symmetry.action import act
 from weightspace.symmetry.axis import Axis, FixedAxis, GroupAxis, axis_from_json, axis_to_json, leaves
@@ -243,16 +243,14 @@ class Spec:
         return hashlib.sha256(document.encode()).hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the spec as JSON, atomically."""
+        """Writes the spec as JSON, atomically.
+
+        Raises:
+            OutputError: If the folder or the disk refuses.
+        """
         path = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(self.to_json(), file, indent=1)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink()
-            raise
+        with new_files(path) as (temporary,), explain_os_errors(path):
+            temporary.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Spec:
