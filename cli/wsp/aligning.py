@@ -92,8 +92,8 @@ def show_alignment(console: Console, result: AlignedPair, title: str) -> None:
         title=title,
     )
     console.line(
-        f"inner product with A: {alignment.objective_before:.6g} before, {alignment.objective_after:.6g} after, in "
-        f"{counted(alignment.sweeps, 'sweep')} and {alignment.seconds:.1f} s"
+        f"objective of {alignment.method}: {alignment.objective_before:.6g} before, {alignment.objective_after:.6g} "
+        f"after, in {counted(alignment.sweeps, 'sweep')} and {alignment.seconds:.1f} s"
     )
     if alignment.preservation_error is not None:
         console.line(f"outputs of B before and after differ by {alignment.preservation_error:.1e} of their size")
