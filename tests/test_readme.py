@@ -1,0 +1,30 @@
+"""The Python example of the README runs as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def test_the_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    zoo = REPOSITORY / "checkpoints_zoo"
+    (tmp_path / "runs").mkdir()
+    for name, number in (("a", 0), ("b", 1)):
+        weights = load_file(zoo / f"digits_cnn_{number}.safetensors")
+        torch.save({"state_dict": {f"module.{key}": t for key, t in weights.items()}}, tmp_path / f"runs/{name}.th")
+    models = (zoo / "models.py").read_text(encoding="utf-8")
+    (tmp_path / "model.py").write_text(f"{models}\n\nresnet20 = digits_cnn\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, object] = {}
+    exec(example, names)  # our own text
+    alignment, aligned = names["alignment"], names["aligned"]
+    assert alignment.preservation_error < 1e-6
+    assert alignment.objective_after > alignment.objective_before
+    assert set(aligned) == set(names["b"])
