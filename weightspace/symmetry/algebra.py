@@ -239,9 +239,8 @@ class Algebra:
         try:
             return self.join(x, y)
         except MisfitError as misfit:
-            self.freeze(x, f"{self.reason}: {misfit}")
             self.freeze(y, f"{self.reason}: {misfit}")
-            return resolve(x)
+            return self.freeze(self.fresh(x), f"{self.reason}: {misfit}")
 
     def join(self, x: Label, y: Label) -> Label:
         """As `unify`, but raises `MisfitError` instead of freezing."""
@@ -253,9 +252,9 @@ class Algebra:
         if isinstance(x, Uniform):
             return y
         if isinstance(x, Fixed):
-            return self.freeze(y, x.reason)
+            return self.freeze(self.fresh(y), x.reason)
         if isinstance(y, Fixed):
-            return self.freeze(x, y.reason)
+            return self.freeze(self.fresh(x), y.reason)
         if isinstance(x, Varying) or isinstance(y, Varying):
             raise MisfitError("a varying label meets another")
         if isinstance(x, Atom):
