@@ -163,7 +163,9 @@ def check_values(entry: Sample, found: Derived) -> None:
 def spec_with(found: Derived, results: Mapping[str, TensorRef]) -> Spec:
     """The spec of a sample, wreath products and all, with its results as if they were tensors of the state dict."""
     recorded = dataclasses.replace(found.trace, tensors={**found.trace.tensors, **results}, outputs=())
-    return spec_of(dataclasses.replace(found.propagation, trace=recorded))
+    # No tensor of a spec has labels that vary from part to part: these are made equal first.
+    labels = {**found.propagation.labels, **{ref.key: found.propagation.get(ref) for ref in results.values()}}
+    return spec_of(dataclasses.replace(found.propagation, trace=recorded, labels=labels))
 
 
 def _results(value: Any) -> list[Tensor]:

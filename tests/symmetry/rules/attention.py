@@ -87,6 +87,14 @@ SAMPLES = [
         case="groups of heads that straddle those of the keys",
     ),
     sample(
+        CPU,
+        "b 1 1 e, b h . e, b h . v -> b h . v; e|b h|b v|b v|h",
+        lambda q, k, v: on_cpu(q.expand(2, 3, 4, 6), k, v, is_causal=True),
+        (2, 1, 1, 6),
+        *QKV[1:],
+        case="one query for all",
+    ),
+    sample(
         aten._scaled_dot_product_flash_attention.default,
         PLAIN,
         lambda q, k, v: aten._scaled_dot_product_flash_attention.default(q, k, v)[0],

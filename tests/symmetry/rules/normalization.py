@@ -173,6 +173,13 @@ SAMPLES = [
     ),
     sample(
         aten.native_group_norm.default,
+        "n . -> n .",
+        lambda x: F.group_norm(F.pad(x, (2, 2)), 2),
+        (3, 2),
+        case="groups that straddle a padding",
+    ),
+    sample(
+        aten.native_group_norm.default,
         "n ., n . -> n .",
         lambda x, y: F.group_norm(torch.cat([x, y], 1), 2),
         (2, 3),

@@ -122,6 +122,23 @@ SAMPLES = [
         aten.repeat.default, "a, b*a -> b*a; b|a", lambda x, y: x.repeat(3) + y, (2,), (6,), case="then an addition"
     ),
     sample(
+        aten.repeat.default,
+        "., . -> .",
+        lambda x, y: x.repeat(2) * torch.arange(6) + y,
+        (3,),
+        (6,),
+        case="then a function of the place",
+    ),
+    sample(
+        aten.repeat.default,
+        "., ., . -> .",
+        lambda x, y, z: x.repeat(2) * y.repeat_interleave(2) + z,
+        (3,),
+        (3,),
+        (6,),
+        case="in two orders that do not fit",
+    ),
+    sample(
         aten.as_strided.default,
         "a 1 b -> a 1 b",
         lambda x: x.as_strided((2, 1, 3), (3, 7, 1)),
@@ -168,10 +185,11 @@ SAMPLES = [
         (20,),
         case="of an inner index",
     ),
-    sample(aten.slice.Tensor, "a*. -> a", lambda x: x[::3], (6,), case="stepped"),
+    sample(aten.slice.Tensor, "a*[1+b] -> a; b|a", lambda x: x[::3], (6,), case="stepped"),
     sample(
         aten.slice.Tensor, "b a*. -> b a, b a", lambda x: (x[:, ::2], x[:, 1::2]), (3, 8), case="halves interleaved"
     ),
+    sample(aten.slice.Tensor, "a*. b -> a a*.", lambda x: (x @ x.t())[1::2], (6, 3), case="of a Gram matrix"),
     sample(aten.slice.Tensor, ". -> .", lambda x: x[::2], (7,), case="a step that does not divide"),
     sample(aten.slice.Tensor, ". -> .", lambda x: x[2::2], (8,), case="a step from a later start"),
     sample(aten.slice.Tensor, "a -> _", lambda x: x[3:], (3,), case="empty"),

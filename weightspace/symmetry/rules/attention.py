@@ -8,7 +8,7 @@ import torch
 
 from weightspace.symmetry.algebra import MisfitError
 from weightspace.symmetry.call import Call
-from weightspace.symmetry.label import Label, resolve
+from weightspace.symmetry.label import Label, Product, resolve
 from weightspace.symmetry.rules.registry import Labels, rule
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ def attention(context: Propagation, call: Call) -> tuple[Labels, ...]:
     refs = [call[name] for name in ("query", "key", "value")]
     query, key, value = (context.get(ref) for ref in refs)
     batch = context.unify(query[0], context.unify(key[0], value[0]))
-    heads = context.unify(key[1], value[1])
-    _share(context, query[1], heads)
+    heads = _share(context, query[1], context.unify(key[1], value[1]))
     inner, keys = context.unify(query[3], key[3]), context.unify(key[2], value[2])
-    space: Labels = [batch, query[1], query[2], keys]
+    space: Labels = [batch, heads, query[2], keys]
     mask = call.arguments.get("attn_mask", call.arguments.get("attn_bias"))
     if mask is not None:
         space = context.broadcast([space, context.get(mask)], [label.size for label in space])
     if call["is_causal"]:
         context.freeze(space[2], space[3], why="causal mask")
+        space[2] = context.fixed(space[2].size, space[2])
     space = [resolve(label) for label in space]
     value = context.get(call["value"])
     context.contract([*space, resolve(inner)])
@@ -53,10 +53,11 @@ def attention(context: Propagation, call: Call) -> tuple[Labels, ...]:
     return ([*space[:3], value[3]], *rest)
 
 
-def _share(context: Propagation, queries: Label, heads: Label) -> None:
+def _share(context: Propagation, queries: Label, heads: Label) -> Label:
     """Ties the heads of the queries to those of keys and values, each of which serves consecutive ones."""
     try:
-        shared, _ = context.algebra.plain(context.algebra.split(queries, heads.size))
-        context.algebra.join(shared, heads)
+        shared, per_head = context.algebra.plain(context.algebra.split(queries, heads.size))
+        return Product([context.algebra.join(shared, heads), per_head])
     except MisfitError as misfit:
         context.freeze(queries, heads, why=f"heads: {misfit}")
+        return context.fixed(queries.size)

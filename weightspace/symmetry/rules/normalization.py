@@ -69,7 +69,7 @@ def group_norm(context: Propagation, call: Call) -> tuple[Labels, ...]:
         group, _ = context.algebra.plain(context.algebra.split(channel, call["group"]))
     except MisfitError as misfit:
         context.freeze(channel, why=f"{call.name}: {misfit}")
-        group = context.fixed(call["group"])
+        channel, group = context.fixed(channel.size), context.fixed(call["group"])
     labels = context.get(call["input"])
     labels[1] = resolve(channel)
     moments: Labels = [labels[0], resolve(group)]

@@ -124,8 +124,9 @@ def slice_(context: Propagation, call: Call) -> Labels:
         if size % step or start >= step:
             raise MisfitError("the step does not divide the dimension")
         outer, inner = context.algebra.plain(context.algebra.split(labels[dim], size // step))
-        context.freeze(inner)
-        labels[dim] = outer
+        cuts = [[(0, start)], [(start, 1)], [(start + 1, step - start - 1)]]
+        context.algebra.carve(inner, [ranges for ranges in cuts if ranges[0][1]])
+        labels[dim] = resolve(outer)
     except MisfitError:
         context.freeze(labels[dim])
         labels[dim] = context.fixed(length)
