@@ -9,7 +9,7 @@ import pytest
 
 FLOORS = (
     {"errors"},
-    {"atomic"},
+    {"atomic", "structure"},
     {"checkpoint", "data", "symmetry", "assignment"},
     {"source"},
     {"stats"},

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.utils.weak import WeakIdKeyDictionary
+
+from weightspace.structure import copy_structure, on_meta
 
 
 def construct(factory: Callable[[], nn.Module], *, meta: bool, seed: int = 0) -> nn.Module:
@@ -46,7 +46,7 @@ def _parameters_on_meta() -> Iterator[None]:
             return parameter
         # A second registration of the same parameter is a tie: it must give the same object again.
         if parameter not in replaced:
-            replaced[parameter] = _on_meta(parameter)
+            replaced[parameter] = on_meta(parameter)
         return replaced[parameter]
 
     # torch annotates the hook as returning nothing, and documents that it may return a replacement.
@@ -55,18 +55,3 @@ def _parameters_on_meta() -> Iterator[None]:
         yield
     finally:
         hook.remove()
-
-
-def copy_structure(module: nn.Module, *, meta: bool = False) -> nn.Module:
-    """Copy a module but not its tensors: parameters are shared, or with `meta` replaced by empty ones; buffers shared.
-
-    Ties survive either way, because a parameter that is met twice is replaced by one and the same object, which
-    `module.to("meta")` does not do.
-    """
-    memo: dict[int, Any] = {id(buffer): buffer for buffer in module.buffers()}
-    memo |= {id(parameter): _on_meta(parameter) if meta else parameter for parameter in module.parameters()}
-    return copy.deepcopy(module, memo)
-
-
-def _on_meta(parameter: nn.Parameter) -> nn.Parameter:
-    return nn.Parameter(parameter.detach().to("meta"), requires_grad=parameter.requires_grad)

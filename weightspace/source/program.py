@@ -14,8 +14,8 @@ from torch.func import functional_call
 from weightspace.checkpoint import Checkpoint
 from weightspace.errors import CheckpointMismatchError, DataError, SourceError
 from weightspace.source.base import Inputs, Source
-from weightspace.source.construction import copy_structure
 from weightspace.source.user_error import describe
+from weightspace.structure import disposable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -168,7 +168,8 @@ class Program:
         call = inputs.cast(anchor.dtype, anchor.device)
         with torch.no_grad(), _fixed_random_state(anchor.device):
             try:
-                return functional_call(self._fresh(), tensors, call.args, dict(call.kwargs), tie_weights=True)
+                module = disposable(self._module)
+                return functional_call(module, tensors, call.args, dict(call.kwargs), tie_weights=True)
             except Exception as error:
                 primary = call.primary()
                 shape = f" on an input of shape {tuple(primary.shape)}" if primary is not None else ""
@@ -197,12 +198,6 @@ class Program:
             name: tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
             for name, tensor in (self._constants | given).items()
         }
-
-    def _fresh(self) -> nn.Module:
-        try:
-            return copy_structure(self._module)
-        except Exception:  # an attribute that cannot be copied (a lock, an open file); run the module itself
-            return self._module
 
     def _call_on(self, x: Tensor) -> Inputs:
         """The example call with `x` in place of its primary tensor."""

@@ -21,9 +21,10 @@ from typing_extensions import override
 
 from weightspace.errors import SourceError
 from weightspace.source.base import Inputs, Source
-from weightspace.source.construction import construct, copy_structure
+from weightspace.source.construction import construct
 from weightspace.source.input_shape import find_input
 from weightspace.source.user_error import describe
+from weightspace.structure import copy_structure
 
 
 @dataclass(frozen=True)

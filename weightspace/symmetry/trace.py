@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from weightspace.errors import TraceError
+from weightspace.structure import disposable
 from weightspace.symmetry.call import Call, TensorRef
 from weightspace.symmetry.recorder import Recorder, RecurrentOnMeta
 
@@ -67,8 +68,10 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | 
     recorder.made.update(ref.key for ref in (*tensors.values(), *inputs))
     recorder.inputs.update(ref.storage for ref in inputs)
     try:
+        # What a forward pass caches on its module would be empty here: a copy takes it.
+        passing = disposable(module)
         with torch.no_grad(), _without_fast_path(), recorder, RecurrentOnMeta():
-            result = torch.func.functional_call(module, meta, args, kwargs)
+            result = torch.func.functional_call(passing, meta, args, kwargs)
     except TraceError:
         raise
     except Exception as error:
