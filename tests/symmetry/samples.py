@@ -25,9 +25,10 @@ from torch.utils._pytree import tree_leaves
 from tests.symmetry.oracle import Assignment
 from weightspace.symmetry.algebra import Algebra
 from weightspace.symmetry.call import TensorRef
+from weightspace.symmetry.context import Context
 from weightspace.symmetry.derive import spec_of
 from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Uniform, Varying, resolve
-from weightspace.symmetry.propagate import MOST_PASSES, Propagation
+from weightspace.symmetry.propagate import MOST_PASSES, run
 from weightspace.symmetry.spec import Spec
 from weightspace.symmetry.trace import Trace, trace
 from weightspace.symmetry.wreath import dependencies
@@ -108,7 +109,7 @@ class Derived:
     """What the rules make of a sample whose outputs may move."""
 
     trace: Trace
-    propagation: Propagation
+    context: Context
     operands: list[list[Label]]
     results: list[list[Label]]
 
@@ -118,14 +119,14 @@ def derived(entry: Sample) -> Derived:
     recorded = trace(Function(entry.run, entry.values).eval(), ())
     hints = frozenset()
     for _ in range(MOST_PASSES):
-        propagation = Propagation(dataclasses.replace(recorded, outputs=()), Algebra(hints))
-        propagation.run()
-        if propagation.algebra.new_hints <= hints:
+        context = Context(dataclasses.replace(recorded, outputs=()), Algebra(hints))
+        run(context)
+        if context.algebra.new_hints <= hints:
             break
-        hints |= propagation.algebra.new_hints
-    operands = [propagation.get(ref) for ref in recorded.tensors.values()]
-    results = [propagation.get(ref, varying=True) for ref in recorded.outputs]
-    return Derived(recorded, propagation, operands, results)
+        hints |= context.algebra.new_hints
+    operands = [context.get(ref) for ref in recorded.tensors.values()]
+    results = [context.get(ref, varying=True) for ref in recorded.outputs]
+    return Derived(recorded, context, operands, results)
 
 
 def check(entry: Sample) -> None:
@@ -164,8 +165,8 @@ def spec_with(found: Derived, results: Mapping[str, TensorRef]) -> Spec:
     """The spec of a sample, wreath products and all, with its results as if they were tensors of the state dict."""
     recorded = dataclasses.replace(found.trace, tensors={**found.trace.tensors, **results}, outputs=())
     # No tensor of a spec has labels that vary from part to part: these are made equal first.
-    labels = {**found.propagation.labels, **{ref.key: found.propagation.get(ref) for ref in results.values()}}
-    return spec_of(dataclasses.replace(found.propagation, trace=recorded, labels=labels))
+    labels = {**found.context.labels, **{ref.key: found.context.get(ref) for ref in results.values()}}
+    return spec_of(dataclasses.replace(found.context, trace=recorded, labels=labels))
 
 
 def _results(value: Any) -> list[Tensor]:
@@ -189,7 +190,7 @@ def signature(found: Derived) -> str:
     """The signature of derived labels, with its letters in order."""
     letters: dict[Atom, str] = {}
     sides = [", ".join(_tensor(labels, letters) for labels in side) for side in (found.operands, found.results)]
-    outers = dependencies(found.propagation, letters)
+    outers = dependencies(found.context, letters)
     pairs = [f"{letters[atom]}|{letters[outer]}" for atom in letters for outer in outers.get(atom, ())]
     return normalised(f"{' -> '.join(sides)}; {' '.join(pairs)}")
 

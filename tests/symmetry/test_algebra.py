@@ -28,6 +28,7 @@ from weightspace.symmetry.label import (
     resolve,
     side_by_side,
 )
+from weightspace.symmetry.regroup import reshape, slice_dim
 
 
 @st.composite
@@ -143,7 +144,7 @@ def test_reshape_keeps_the_permutation_of_entries(data, seed):
         rest //= factor
     new = (*new, rest)
     labels = [data.draw(labels_of(n, pool)) if n > 1 else Uniform(1) for n in shape]
-    result = algebra.reshape(labels, shape, new, site=0)
+    result = reshape(algebra, labels, shape, new, site=0)
     assert [label.size for label in result] == list(new)
     assert Assignment(seed).flat(result, new) == Assignment(seed).flat(labels, shape)
 
@@ -155,7 +156,7 @@ def test_slices_follow_their_tensor(data, size, seed):
     label = data.draw(labels_of(size, {}))
     start = data.draw(st.integers(0, size - 1))
     length = data.draw(st.integers(1, size - start))
-    (piece,) = algebra.slice([label], 0, start, length)
+    (piece,) = slice_dim(algebra, [label], 0, start, length)
     assignment = Assignment(seed)
     for i in range(length):
         assert assignment.old(label, start + i) == start + assignment.old(piece, i)
@@ -165,7 +166,7 @@ def fused(heads: int = 2, d: int = 3) -> tuple[list[Label], list[Atom]]:
     """The label of a fused QKV dimension, seen as (3, heads, d)."""
     atoms = [Atom(n) for _ in range(3) for n in (heads, d)]
     parts = [Product(atoms[i : i + 2]) for i in (0, 2, 4)]
-    return Algebra().reshape([side_by_side(parts)], (3 * heads * d,), (3, heads, d), site=0), atoms
+    return reshape(Algebra(), [side_by_side(parts)], (3 * heads * d,), (3, heads, d), site=0), atoms
 
 
 def test_a_fused_projection_stays_three_projections():
@@ -173,7 +174,7 @@ def test_a_fused_projection_stays_three_projections():
     assert isinstance(labels[1], Varying)
     algebra = Algebra()
     for number in range(3):
-        one = algebra.slice(labels, 0, number, 1)
+        one = slice_dim(algebra, labels, 0, number, 1)
         assert resolve(one[1]) is atoms[2 * number]
         assert resolve(one[2]) is atoms[2 * number + 1]
     assert not any(atom.frozen for atom in atoms)
@@ -183,7 +184,7 @@ def test_a_fused_projection_stays_three_projections():
 @given(SEEDS)
 def test_a_fused_projection_flattens_back(seed):
     labels, _ = fused()
-    back = Algebra().reshape(labels, (3, 2, 3), (18,), site=1)
+    back = reshape(Algebra(), labels, (3, 2, 3), (18,), site=1)
     assert isinstance(back[0], Sum)
     assert Assignment(seed).flat(back, (18,)) == Assignment(seed).flat(labels, (3, 2, 3))
 
@@ -197,12 +198,12 @@ def test_collapsing_a_fused_projection_makes_its_parts_equal():
 
 def test_a_view_that_is_taken_apart_leaves_a_hint():
     algebra = Algebra()
-    labels = algebra.reshape([Atom(12)], (12,), (3, 4), site=7)
-    algebra.slice(labels, 0, 1, 1)
+    labels = reshape(algebra, [Atom(12)], (12,), (3, 4), site=7)
+    slice_dim(algebra, labels, 0, 1, 1)
     assert algebra.new_hints == {(7, 3)}
     again = Algebra(frozenset(algebra.new_hints))
-    labels = again.reshape([Atom(12)], (12,), (3, 4), site=7)
-    pieces = [resolve(again.slice(labels, 0, i, 1)[1]) for i in range(3)]
+    labels = reshape(again, [Atom(12)], (12,), (3, 4), site=7)
+    pieces = [resolve(slice_dim(again, labels, 0, i, 1)[1]) for i in range(3)]
     assert len({id(piece) for piece in pieces}) == 3
     assert not again.new_hints
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from tests.symmetry import rules
 from tests.symmetry.samples import Sample, check, check_values, derived, sample
 from weightspace.symmetry.call import Call
-from weightspace.symmetry.label import Atom
-from weightspace.symmetry.propagate import Propagation
-from weightspace.symmetry.rules import Labels, Rule, covered, find_rule, registry
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.label import Atom, Labels
+from weightspace.symmetry.rules import Rule, covered, find_rule, registry
 from weightspace.symmetry.rules.factory import constant
 from weightspace.symmetry.rules.pointwise import pointwise
 from weightspace.symmetry.rules.registry import rule
@@ -45,7 +45,7 @@ def test_every_family_of_rules_has_a_family_of_samples():
     assert families == set(FAMILIES)
 
 
-def alike(context: Propagation, call: Call) -> Labels:
+def alike(context: Context, call: Call) -> Labels:
     """The labels of the first operand, whatever the operator does."""
     return context.get(call.inputs[0])
 
@@ -99,7 +99,7 @@ def test_operators_without_a_rule_freeze_what_they_touch(op: torch._ops.OpOverlo
     assert find_rule(op) is None, "it has a rule by now: give it samples, and take another operator here"
     entry = sample(op, "", lambda u, v, w, b: (u @ v @ run(w), b.exp()), (3, 4), (4, 4), (4, 4), (5,))
     found = derived(entry)
-    assert found.propagation.uncovered[str(op)] == 1
+    assert found.context.uncovered[str(op)] == 1
     assert {label.frozen for label in found.operands[2] if isinstance(label, Atom)} == {f"no rule for {op}"}
     assert all(isinstance(label, Atom) and label.frozen is None for label in (*found.operands[0], *found.operands[3]))
     check_values(entry, found)

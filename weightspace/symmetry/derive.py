@@ -8,9 +8,10 @@ from typing import Any
 from torch import nn
 
 from weightspace.symmetry.axis import Axis, FixedAxis, GroupAxis, ProductAxis, SumAxis
+from weightspace.symmetry.context import Context
 from weightspace.symmetry.group import Group
 from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Uniform, leaf_labels, resolve
-from weightspace.symmetry.propagate import Propagation, propagate
+from weightspace.symmetry.propagate import propagate
 from weightspace.symmetry.spec import Spec, TensorKind, TensorSpec
 from weightspace.symmetry.trace import Trace, trace
 from weightspace.symmetry.wreath import dependencies
@@ -37,11 +38,11 @@ def derive(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] |
     return spec_of(propagate(trace(module, args, kwargs)))
 
 
-def spec_of(propagation: Propagation) -> Spec:
-    """Turns the labels of a finished propagation into a specification."""
-    recorded = propagation.trace
+def spec_of(context: Context) -> Spec:
+    """Turns the labels of a finished pass into a specification."""
+    recorded = context.trace
     labels = {
-        name: [resolve(label) for label in propagation.algebra.plain(propagation.labels[ref.key])]
+        name: [resolve(label) for label in context.algebra.plain(context.labels[ref.key])]
         for name, ref in recorded.tensors.items()
     }
     occurrences: dict[Atom, str] = {}
@@ -50,7 +51,7 @@ def spec_of(propagation: Propagation) -> Spec:
             for leaf in leaf_labels(label):
                 if isinstance(leaf, Atom):
                     occurrences.setdefault(leaf, name)
-    outers = dependencies(propagation, occurrences)
+    outers = dependencies(context, occurrences)
     needed = {outer for group in outers.values() for outer in group}
     carried = [atom for atom in occurrences if atom.frozen is None or atom in needed]
     names = _group_names({atom: occurrences[atom] for atom in carried})
@@ -65,17 +66,17 @@ def spec_of(propagation: Propagation) -> Spec:
     ]
     groups.sort(key=lambda group: not group.movable)
     tensors = {
-        name: TensorSpec(tuple(_axis(resolve(_fix(label, names)), names) for label in axes), _kind(propagation, name))
+        name: TensorSpec(tuple(_axis(resolve(_fix(label, names)), names) for label in axes), _kind(context, name))
         for name, axes in labels.items()
     }
     return Spec(tuple(groups), tensors, recorded.aliases)
 
 
-def _kind(propagation: Propagation, name: str) -> TensorKind:
-    recorded: Trace = propagation.trace
+def _kind(context: Context, name: str) -> TensorKind:
+    recorded: Trace = context.trace
     if name in recorded.parameters:
         return "parameter"
-    return "statistic" if recorded.tensors[name].key in propagation.statistics else "buffer"
+    return "statistic" if recorded.tensors[name].key in context.statistics else "buffer"
 
 
 def _group_names(first: Mapping[Atom, str]) -> dict[Atom, str]:

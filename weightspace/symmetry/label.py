@@ -105,6 +105,7 @@ class Varying:
 
 
 Label: TypeAlias = Atom | Fixed | Uniform | Product | Sum | Varying
+Labels: TypeAlias = list[Label]  # one label per dimension of a tensor
 
 
 def side_by_side(parts: Sequence[Label], case: int | None = None) -> Sum:
@@ -212,3 +213,24 @@ def leaf_labels(label: Label) -> Iterator[Atom | Fixed | Uniform]:
                 yield from leaf_labels(choice)
         case _:
             yield label
+
+
+def cases(labels: Labels) -> list[Labels]:
+    """The labels of a tensor with varying ones, once for each part of the sum that they depend on."""
+    labels = [resolve(label) for label in labels]
+    case = next((label.case for label in labels if isinstance(label, Sum) and label.case is not None), None)
+    if case is None:
+        return [labels]
+    whole = next(label for label in labels if isinstance(label, Sum) and label.case == case)
+    found: list[Labels] = []
+    for number, part in enumerate(whole.parts):
+        one: Labels = []
+        for label in labels:
+            if label is whole:
+                one.append(resolve(part))
+            elif isinstance(label, Varying) and label.case == case:
+                one.append(resolve(label.choices[number]))
+            else:
+                one.append(label)
+        found.extend(cases(one))
+    return found

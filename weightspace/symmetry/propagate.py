@@ -1,172 +1,57 @@
-"""Propagation of labels through a trace: the context that rules work in."""
+"""Propagation of labels through a trace, call by call."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
 from weightspace.symmetry.algebra import Algebra
-from weightspace.symmetry.call import Call, TensorRef
-from weightspace.symmetry.label import Atom, Fixed, Label, Site, Sum, Uniform, Varying, resolve
-from weightspace.symmetry.rules import Labels, find_rule
+from weightspace.symmetry.call import Call
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.label import Atom, Fixed, Site, Uniform
+from weightspace.symmetry.rules import find_rule
 from weightspace.symmetry.trace import Trace
 
 MOST_PASSES = 12
 
 
-@dataclass
-class Propagation:
-    """Labels of all tensors of a trace, and what the rules noted on the way.
-
-    Attributes:
-        algebra: The operations on labels.
-        labels: Labels by tensor key.
-        spaces: Iteration spaces of contractions and of operations that mix along a dimension: the dimensions over which
-            terms are formed. They decide which inner groups are independent per outer index.
-        statistics: Keys of tensors that a normalisation layer uses as running statistics.
-        uncovered: Operators without a rule, with the number of calls.
-        written: Storages that some operator writes in place.
-        used: Keys of tensors that some operator reads.
-        site: Number of the call at work.
-    """
-
-    trace: Trace
-    algebra: Algebra
-    labels: dict[int, Labels] = field(default_factory=dict)
-    spaces: list[Labels] = field(default_factory=list)
-    statistics: set[int] = field(default_factory=set)
-    uncovered: Counter[str] = field(default_factory=Counter)
-    written: set[int] = field(default_factory=set)
-    used: set[int] = field(default_factory=set)
-    site: int = 0
-
-    # ------------------------------------------------------------------ what rules call
-
-    def get(self, ref: TensorRef, *, varying: bool = False) -> Labels:
-        """Labels of a tensor, one per dimension; varying ones are collapsed unless asked for."""
-        self.used.add(ref.key)
-        if ref.key not in self.labels:
-            self.labels[ref.key] = self._constant(ref)
-        labels = self.labels[ref.key]
-        return [resolve(label) for label in labels] if varying else self.algebra.plain(labels)
-
-    def unify(self, x: Label, y: Label) -> Label:
-        """Makes two labels equal; returns the merged one."""
-        return self.algebra.unify(x, y)
-
-    def freeze(self, *labels: Label, why: str | None = None) -> None:
-        """Freezes labels, by default with the name of the operator as the reason."""
-        for label in labels:
-            self.algebra.freeze(label, why)
-
-    def broadcast(self, tensors: Sequence[Labels], shape: Sequence[int]) -> Labels:
-        """Labels of a result to which tensors are broadcast: dimension by dimension the labels are made equal."""
-        result: Labels = [Uniform(size) for size in shape]
-        for labels in tensors:
-            offset = len(shape) - len(labels)
-            for dim, label in enumerate(labels):
-                if label.size != 1:
-                    result[offset + dim] = self.unify(result[offset + dim], label)
-        return result
-
-    def contract(self, space: Labels) -> None:
-        """Notes the iteration space of an operation that sums or mixes over some dimensions."""
-        self.spaces.append(space)
-
-    def fixed(self, size: int, origin: Label | None = None) -> Label:
-        """The label of a dimension whose indices the operator distinguishes.
-
-        Args:
-            size: Number of indices.
-            origin: The dimension that it comes from: positions of the input stay positions of the input.
-        """
-        if size <= 1:
-            return Uniform(size)
-        return Fixed(size, origin.reason if isinstance(origin, Fixed) else self.algebra.reason)
-
-    def unknown(self, call: Call) -> tuple[Labels, ...]:
-        """Labels after an operator that no rule understands: everything it touches is frozen, by name."""
-        self.uncovered[str(call.op)] += 1
-        for ref in call.inputs:
-            self.freeze(*self.get(ref), why=f"no rule for {call.op}")
-        return tuple([self.fixed(size) for size in ref.shape] for ref in call.outputs)
-
-    # ------------------------------------------------------------------ running
-
-    def run(self) -> None:
-        """Labels every tensor of the trace."""
-        self.written = {ref.storage for call in self.trace.calls for ref in call.written}
-        for ref in self.trace.tensors.values():
-            self.labels[ref.key] = [Atom(size) if size > 1 else Uniform(1) for size in ref.shape]
-        for ref in self.trace.inputs:
-            self.labels[ref.key] = [Fixed(size, "input") if size > 1 else Uniform(1) for size in ref.shape]
-        for number, call in enumerate(self.trace.calls):
-            self.site = number
-            self.algebra.reason = call.name
-            self._step(call)
-        for ref in self.trace.outputs:
-            self.freeze(*self.get(ref), why="output")
-        for ref in self.trace.tensors.values():
-            if ref.key not in self.used:
-                self.freeze(*self.labels[ref.key], why="unused")
-
-    def _step(self, call: Call) -> None:
-        function = find_rule(call.op)
-        result = self.unknown(call) if function is None else function(self, call)
-        outputs = result if isinstance(result, tuple) else (result,)
-        shapes = [tuple(label.size for label in labels) for labels in outputs]
-        if shapes != [ref.shape for ref in call.outputs]:
-            outputs = self.unknown(call)
-        for ref, labels in zip(call.outputs, outputs, strict=True):
-            self._set(ref, labels)
-        for ref in call.written:
-            if call.outputs and ref.shape == call.output.shape:
-                self._set(ref, self.labels[call.output.key])
-
-    def _set(self, ref: TensorRef, labels: Labels) -> None:
-        if ref.storage in self.written:
-            # A later write through a view must reach this label too, so nothing in it may be uniform.
-            labels = [self.algebra.fresh(label) for label in labels]
-        self.labels[ref.key] = labels
-
-    def _constant(self, ref: TensorRef) -> Labels:
-        varies = self.trace.constants.get(ref.key, tuple(True for _ in ref.shape))
-        labels: Labels = [
-            Fixed(size, "constant") if varying and size > 1 else Uniform(size)
-            for size, varying in zip(ref.shape, varies, strict=True)
-        ]
-        return [self.algebra.fresh(label) for label in labels] if ref.storage in self.written else labels
-
-
-def propagate(trace: Trace) -> Propagation:
+def propagate(trace: Trace) -> Context:
     """Labels every tensor of a trace, in as many passes as stacked projections need (mostly one or two)."""
     hints: frozenset[Site] = frozenset()
     for _ in range(MOST_PASSES):
-        propagation = Propagation(trace, Algebra(hints))
-        propagation.run()
-        if propagation.algebra.new_hints <= hints:
+        context = Context(trace, Algebra(hints))
+        run(context)
+        if context.algebra.new_hints <= hints:
             break
-        hints |= propagation.algebra.new_hints
-    return propagation
+        hints |= context.algebra.new_hints
+    return context
 
 
-def cases(labels: Labels) -> list[Labels]:
-    """The labels of a tensor with varying ones, once for each part of the sum that they depend on."""
-    labels = [resolve(label) for label in labels]
-    case = next((label.case for label in labels if isinstance(label, Sum) and label.case is not None), None)
-    if case is None:
-        return [labels]
-    whole = next(label for label in labels if isinstance(label, Sum) and label.case == case)
-    found: list[Labels] = []
-    for number, part in enumerate(whole.parts):
-        one: Labels = []
-        for label in labels:
-            if label is whole:
-                one.append(resolve(part))
-            elif isinstance(label, Varying) and label.case == case:
-                one.append(resolve(label.choices[number]))
-            else:
-                one.append(label)
-        found.extend(cases(one))
-    return found
+def run(context: Context) -> None:
+    """Labels every tensor of the trace of a fresh context, in one pass."""
+    recorded = context.trace
+    context.written = {ref.storage for call in recorded.calls for ref in call.written}
+    for ref in recorded.tensors.values():
+        context.labels[ref.key] = [Atom(size) if size > 1 else Uniform(1) for size in ref.shape]
+    for ref in recorded.inputs:
+        context.labels[ref.key] = [Fixed(size, "input") if size > 1 else Uniform(1) for size in ref.shape]
+    for number, call in enumerate(recorded.calls):
+        context.site = number
+        context.algebra.reason = call.name
+        _step(context, call)
+    for ref in recorded.outputs:
+        context.freeze(*context.get(ref), why="output")
+    for ref in recorded.tensors.values():
+        if ref.key not in context.used:
+            context.freeze(*context.labels[ref.key], why="unused")
+
+
+def _step(context: Context, call: Call) -> None:
+    function = find_rule(call.op)
+    result = context.unknown(call) if function is None else function(context, call)
+    outputs = result if isinstance(result, tuple) else (result,)
+    shapes = [tuple(label.size for label in labels) for labels in outputs]
+    if shapes != [ref.shape for ref in call.outputs]:
+        outputs = context.unknown(call)
+    for ref, labels in zip(call.outputs, outputs, strict=True):
+        context.set(ref, labels)
+    for ref in call.written:
+        if call.outputs and ref.shape == call.output.shape:
+            context.set(ref, context.labels[call.output.key])

@@ -10,21 +10,21 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Varying, resolve
-from weightspace.symmetry.propagate import Propagation, cases
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Varying, cases, resolve
 
 
-def dependencies(propagation: Propagation, atoms: Iterable[Atom]) -> dict[Atom, tuple[Atom, ...]]:
+def dependencies(context: Context, atoms: Iterable[Atom]) -> dict[Atom, tuple[Atom, ...]]:
     """For every movable atom the outer atoms that its permutation may depend on, outermost first.
 
     Args:
-        propagation: A finished propagation.
+        context: A finished context.
         atoms: Atoms that occur in parameters; frozen ones may serve as outer index.
     """
     known = set(atoms)
     allowed: dict[Atom, set[Atom]] = {}
     order: Counter[tuple[Atom, Atom]] = Counter()
-    for labels in _distinct([*propagation.labels.values(), *propagation.spaces]):
+    for labels in _distinct([*context.labels.values(), *context.spaces]):
         _restrict(labels, known, allowed)
         for label in labels:
             for outer, inner in _nested(label):

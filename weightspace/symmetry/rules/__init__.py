@@ -17,7 +17,7 @@ from weightspace.symmetry.rules import (  # noqa: F401 - importing a family regi
     spatial,
     view,
 )
-from weightspace.symmetry.rules.registry import Labels, Rule, covered, registered
+from weightspace.symmetry.rules.registry import Rule, covered, registered
 
 
 def find_rule(overload: torch._ops.OpOverload) -> Rule | None:
@@ -30,4 +30,4 @@ def find_rule(overload: torch._ops.OpOverload) -> Rule | None:
     return None
 
 
-__all__ = ["Labels", "Rule", "covered", "find_rule"]
+__all__ = ["Rule", "covered", "find_rule"]

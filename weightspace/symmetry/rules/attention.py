@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from weightspace.symmetry.algebra import MisfitError
 from weightspace.symmetry.call import Call
-from weightspace.symmetry.label import Label, Product, resolve
-from weightspace.symmetry.rules.registry import Labels, rule
-
-if TYPE_CHECKING:
-    from weightspace.symmetry.propagate import Propagation
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.label import Label, Labels, Product, resolve
+from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
 
@@ -23,7 +19,7 @@ aten = torch.ops.aten
     aten._scaled_dot_product_flash_attention_for_cpu.default,
     aten._scaled_dot_product_fused_attention_overrideable.default,
 )
-def attention(context: Propagation, call: Call) -> tuple[Labels, ...]:
+def attention(context: Context, call: Call) -> tuple[Labels, ...]:
     """softmax(q k^T + mask) v, with q of shape (batch, heads, L, E) and k, v of as many heads or a divisor of them."""
     if call["dropout_p"]:
         return context.unknown(call)
@@ -53,7 +49,7 @@ def attention(context: Propagation, call: Call) -> tuple[Labels, ...]:
     return ([*space[:3], value[3]], *rest)
 
 
-def _share(context: Propagation, queries: Label, heads: Label) -> Label:
+def _share(context: Context, queries: Label, heads: Label) -> Label:
     """Ties the heads of the queries to those of keys and values, each of which serves consecutive ones."""
     try:
         shared, per_head = context.algebra.plain(context.algebra.split(queries, heads.size))

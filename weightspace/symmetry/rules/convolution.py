@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from weightspace.symmetry.algebra import MisfitError
 from weightspace.symmetry.call import Call
-from weightspace.symmetry.label import Label, Product, Uniform, resolve
-from weightspace.symmetry.rules.registry import Labels, rule
-
-if TYPE_CHECKING:
-    from weightspace.symmetry.propagate import Propagation
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.label import Label, Labels, Product, Uniform, resolve
+from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
 
 
 @rule(aten.convolution.default)
-def convolution(context: Propagation, call: Call) -> Labels:
+def convolution(context: Context, call: Call) -> Labels:
     """Contracts input channels; with g groups both sides are g x channels of a group. Space stays in place."""
     spatial = _spatial(context, call)
     try:
@@ -32,7 +28,7 @@ def convolution(context: Propagation, call: Call) -> Labels:
     return [context.get(call["input"])[0], resolve(channels), *spatial]
 
 
-def _spatial(context: Propagation, call: Call) -> Labels:
+def _spatial(context: Context, call: Call) -> Labels:
     """Freezes space, but for dimensions that the kernel does not look along (size 1, stride 1, no padding)."""
     x, weight = call["input"], call["weight"]
     result: Labels = []
@@ -48,7 +44,7 @@ def _spatial(context: Propagation, call: Call) -> Labels:
     return result
 
 
-def _channels(context: Propagation, call: Call) -> Label:
+def _channels(context: Context, call: Call) -> Label:
     algebra, groups = context.algebra, call["groups"]
     x = context.get(call["input"])[1]
     weight = context.get(call["weight"])

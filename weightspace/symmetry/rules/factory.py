@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from weightspace.symmetry.call import Call
-from weightspace.symmetry.label import Uniform
-from weightspace.symmetry.rules.registry import Labels, rule
-
-if TYPE_CHECKING:
-    from weightspace.symmetry.propagate import Propagation
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.label import Labels, Uniform
+from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
 
@@ -32,8 +28,8 @@ aten = torch.ops.aten
     aten.zeros.default,
     aten.zeros_like.default,
 )
-def constant(context: Propagation, call: Call) -> Labels:
-    """One value everywhere; storage that is written later gets atoms instead, see `Propagation`."""
+def constant(context: Context, call: Call) -> Labels:
+    """One value everywhere; storage that is written later gets atoms instead, see `Context`."""
     return [Uniform(size) for size in call.output.shape]
 
 
@@ -45,6 +41,6 @@ def constant(context: Propagation, call: Call) -> Labels:
     aten.eye.m,
     aten.linspace.default,
 )
-def counted(context: Propagation, call: Call) -> Labels:
+def counted(context: Context, call: Call) -> Labels:
     """Values that tell the indices apart."""
     return [context.fixed(size) for size in call.output.shape]

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from weightspace.symmetry.call import Call
-from weightspace.symmetry.label import Uniform
-from weightspace.symmetry.rules.registry import Labels, rule
-
-if TYPE_CHECKING:
-    from weightspace.symmetry.propagate import Propagation
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.label import Labels, Uniform
+from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
 
 
 @rule(aten.embedding.default)
-def embedding(context: Propagation, call: Call) -> Labels:
+def embedding(context: Context, call: Call) -> Labels:
     """Rows of a table."""
     context.freeze(context.get(call["weight"])[0], why="embedding index")
     return [*context.get(call["indices"]), context.get(call["weight"])[1]]
 
 
 @rule(aten.index_select.default)
-def index_select(context: Propagation, call: Call) -> Labels:
+def index_select(context: Context, call: Call) -> Labels:
     """Chosen indices of one dimension."""
     labels = context.get(call["self"])
     if not labels:
@@ -37,7 +33,7 @@ def index_select(context: Propagation, call: Call) -> Labels:
 
 
 @rule(aten.gather.default)
-def gather(context: Propagation, call: Call) -> Labels:
+def gather(context: Context, call: Call) -> Labels:
     """One chosen index per entry of the index tensor."""
     index, labels = context.get(call["index"]), context.get(call["self"])
     if not labels or not index:
@@ -57,7 +53,7 @@ def gather(context: Propagation, call: Call) -> Labels:
 
 
 @rule(aten.index.Tensor, aten._unsafe_index.Tensor)
-def index(context: Propagation, call: Call) -> Labels:
+def index(context: Context, call: Call) -> Labels:
     """Advanced indexing by integer tensors; a mask selects entries one by one and is not understood."""
     indices = call["indices"]
     places = [dim for dim, ref in enumerate(indices) if ref is not None]

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from weightspace.symmetry.axis import Run
 from weightspace.symmetry.call import Call
-from weightspace.symmetry.label import Fixed, Label, Sum, Uniform, Varying, resolve, side_by_side
-from weightspace.symmetry.rules.registry import Labels, rule
-
-if TYPE_CHECKING:
-    from weightspace.symmetry.propagate import Propagation
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.label import Fixed, Label, Labels, Sum, Uniform, Varying, resolve, side_by_side
+from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
 
 
 @rule(aten.cat.default)
-def cat(context: Propagation, call: Call) -> Labels:
+def cat(context: Context, call: Call) -> Labels:
     """A sum along one dimension; the others are made equal."""
     # An empty vector may be concatenated with anything, by an old rule of the operator.
     tensors = [ref for ref in call["tensors"] if ref.shape != (0,)]
@@ -38,7 +34,7 @@ def cat(context: Propagation, call: Call) -> Labels:
 
 
 @rule(aten.stack.default)
-def stack(context: Propagation, call: Call) -> Labels:
+def stack(context: Context, call: Call) -> Labels:
     """A new dimension, along which the labels of the others may vary."""
     tensors = [context.get(ref) for ref in call["tensors"]]
     along = call["dim"] % len(call.output.shape)
@@ -57,7 +53,7 @@ def stack(context: Propagation, call: Call) -> Labels:
 
 
 @rule(aten.constant_pad_nd.default)
-def pad(context: Propagation, call: Call) -> Labels:
+def pad(context: Context, call: Call) -> Labels:
     """Constant entries on one or both sides; the two sides hold the same value and so form one part."""
     labels = context.get(call["self"])
     padding = call["pad"]

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from weightspace.symmetry.call import Call, TensorRef
-from weightspace.symmetry.label import Label, Uniform, resolve
-from weightspace.symmetry.rules.registry import Labels, rule
-
-if TYPE_CHECKING:
-    from weightspace.symmetry.propagate import Propagation
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.label import Label, Labels, Uniform, resolve
+from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
 
 
-def einsum(context: Propagation, equation: str, *tensors: Labels) -> Labels:
+def einsum(context: Context, equation: str, *tensors: Labels) -> Labels:
     """Labels of an einsum: dimensions with one letter are made equal, and the iteration space is noted.
 
     Args:
-        context: The propagation.
+        context: The labels.
         equation: As in `torch.einsum`, with an output.
         tensors: Labels of the operands; only those before the output are contracted.
     """
@@ -34,7 +30,7 @@ def einsum(context: Propagation, equation: str, *tensors: Labels) -> Labels:
     return [by_letter[letter] for letter in output]
 
 
-def _product(context: Propagation, equation: str, x: TensorRef, y: TensorRef, bias: TensorRef | None = None) -> Labels:
+def _product(context: Context, equation: str, x: TensorRef, y: TensorRef, bias: TensorRef | None = None) -> Labels:
     result = einsum(context, equation, context.get(x), context.get(y))
     if bias is None:
         return result
@@ -42,49 +38,49 @@ def _product(context: Propagation, equation: str, x: TensorRef, y: TensorRef, bi
 
 
 @rule(aten.mm.default)
-def mm(context: Propagation, call: Call) -> Labels:
+def mm(context: Context, call: Call) -> Labels:
     """Matrix times matrix."""
     return _product(context, "mk,kn->mn", call["self"], call["mat2"])
 
 
 @rule(aten.addmm.default)
-def addmm(context: Propagation, call: Call) -> Labels:
+def addmm(context: Context, call: Call) -> Labels:
     """Matrix times matrix plus a broadcast matrix."""
     return _product(context, "mk,kn->mn", call["mat1"], call["mat2"], call["self"])
 
 
 @rule(aten.bmm.default)
-def bmm(context: Propagation, call: Call) -> Labels:
+def bmm(context: Context, call: Call) -> Labels:
     """Batches of matrix products."""
     return _product(context, "bmk,bkn->bmn", call["self"], call["mat2"])
 
 
 @rule(aten.baddbmm.default)
-def baddbmm(context: Propagation, call: Call) -> Labels:
+def baddbmm(context: Context, call: Call) -> Labels:
     """Batches of matrix products plus a broadcast tensor."""
     return _product(context, "bmk,bkn->bmn", call["batch1"], call["batch2"], call["self"])
 
 
 @rule(aten.mv.default)
-def mv(context: Propagation, call: Call) -> Labels:
+def mv(context: Context, call: Call) -> Labels:
     """Matrix times vector."""
     return _product(context, "mk,k->m", call["self"], call["vec"])
 
 
 @rule(aten.addmv.default)
-def addmv(context: Propagation, call: Call) -> Labels:
+def addmv(context: Context, call: Call) -> Labels:
     """Matrix times vector plus a vector."""
     return _product(context, "mk,k->m", call["mat"], call["vec"], call["self"])
 
 
 @rule(aten.dot.default)
-def dot(context: Propagation, call: Call) -> Labels:
+def dot(context: Context, call: Call) -> Labels:
     """Inner product of two vectors."""
     return _product(context, "k,k->", call["self"], call["tensor"])
 
 
 @rule(aten.linear.default)
-def linear(context: Propagation, call: Call) -> Labels:
+def linear(context: Context, call: Call) -> Labels:
     """``x @ weight.T + bias`` over the last dimension of x."""
     batch = "abcdefgh"[: len(call["input"].shape) - 1]
     return _product(context, f"{batch}i,oi->{batch}o", call["input"], call["weight"], call["bias"])

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from weightspace.symmetry.algebra import MisfitError
 from weightspace.symmetry.call import Call, TensorRef
-from weightspace.symmetry.label import Label, Uniform, resolve
-from weightspace.symmetry.rules.registry import Labels, rule
-
-if TYPE_CHECKING:
-    from weightspace.symmetry.propagate import Propagation
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.label import Label, Labels, Uniform, resolve
+from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
 
@@ -24,7 +20,7 @@ aten = torch.ops.aten
     aten._native_batch_norm_legit_no_training.default,
     aten._batch_norm_no_update.default,
 )
-def batch_norm(context: Propagation, call: Call) -> tuple[Labels, ...]:
+def batch_norm(context: Context, call: Call) -> tuple[Labels, ...]:
     """Scale, shift and running statistics per channel."""
     labels = context.get(call["input"])
     channel: Label = labels[1]
@@ -43,7 +39,7 @@ def batch_norm(context: Propagation, call: Call) -> tuple[Labels, ...]:
 
 
 @rule(aten.native_layer_norm.default, aten._fused_rms_norm.default)
-def layer_norm(context: Propagation, call: Call) -> tuple[Labels, ...]:
+def layer_norm(context: Context, call: Call) -> tuple[Labels, ...]:
     """Scale and shift on the trailing dimensions, over which the moments are taken."""
     labels = context.get(call["input"])
     start = len(labels) - len(call["normalized_shape"])
@@ -59,7 +55,7 @@ def layer_norm(context: Propagation, call: Call) -> tuple[Labels, ...]:
 
 
 @rule(aten.native_group_norm.default)
-def group_norm(context: Propagation, call: Call) -> tuple[Labels, ...]:
+def group_norm(context: Context, call: Call) -> tuple[Labels, ...]:
     """Channels are groups x channels of a group; moments are taken per group."""
     channel = context.get(call["input"])[1]
     for key in ("weight", "bias"):

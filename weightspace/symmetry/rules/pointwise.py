@@ -5,16 +5,12 @@ Most need no entry in the table, since PyTorch tags them as point-wise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from weightspace.symmetry.call import Call
-from weightspace.symmetry.label import Uniform, Varying
-from weightspace.symmetry.rules.registry import Labels, rule
-
-if TYPE_CHECKING:
-    from weightspace.symmetry.propagate import Propagation
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.label import Labels, Uniform, Varying
+from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
 
@@ -35,7 +31,7 @@ aten = torch.ops.aten
     aten.threshold_.default,
     aten.zero_.default,
 )
-def pointwise(context: Propagation, call: Call) -> tuple[Labels, ...]:
+def pointwise(context: Context, call: Call) -> tuple[Labels, ...]:
     """Every output entry depends on the input entries at the same place."""
     inputs = call.inputs
     shape = call.output.shape if call.outputs else ()
@@ -59,6 +55,6 @@ def pointwise(context: Propagation, call: Call) -> tuple[Labels, ...]:
     aten.lift_fresh.default,
     aten._to_copy.default,
 )
-def same(context: Propagation, call: Call) -> Labels:
+def same(context: Context, call: Call) -> Labels:
     """The output is the first input."""
     return context.get(call.inputs[0], varying=True)

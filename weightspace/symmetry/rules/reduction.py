@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from weightspace.symmetry.call import Call
-from weightspace.symmetry.label import Uniform
-from weightspace.symmetry.rules.registry import Labels, rule
-
-if TYPE_CHECKING:
-    from weightspace.symmetry.propagate import Propagation
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.label import Labels, Uniform
+from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
 
@@ -47,12 +43,12 @@ def _dims(call: Call) -> set[int]:
     aten.var.correction,
     aten.var_mean.correction,
 )
-def reduce(context: Propagation, call: Call) -> tuple[Labels, ...]:
+def reduce(context: Context, call: Call) -> tuple[Labels, ...]:
     """Reductions that do not depend on the order of the indices drop their dimensions."""
     return _drop(context, call)
 
 
-def _drop(context: Propagation, call: Call) -> tuple[Labels, ...]:
+def _drop(context: Context, call: Call) -> tuple[Labels, ...]:
     labels, dims = context.get(call["self"]), _dims(call)
     kept: Labels = [Uniform(1) if dim in dims else label for dim, label in enumerate(labels)]
     if call.arguments.get("keepdim"):
@@ -61,7 +57,7 @@ def _drop(context: Propagation, call: Call) -> tuple[Labels, ...]:
 
 
 @rule(aten._softmax.default, aten._log_softmax.default, aten._safe_softmax.default)
-def softmax(context: Propagation, call: Call) -> Labels:
+def softmax(context: Context, call: Call) -> Labels:
     """Normalises over a dimension, which stays."""
     labels = context.get(call["self"])
     along = call["dim"] % len(labels)
@@ -70,7 +66,7 @@ def softmax(context: Propagation, call: Call) -> Labels:
 
 
 @rule(aten.cumsum.default, aten.cumprod.default)
-def scan(context: Propagation, call: Call) -> Labels:
+def scan(context: Context, call: Call) -> Labels:
     """Depends on the order of the indices."""
     along = call["dim"] % max(len(call["self"].shape), 1)
     labels = context.get(call["self"])
@@ -81,7 +77,7 @@ def scan(context: Propagation, call: Call) -> Labels:
 
 
 @rule(aten.max.dim, aten.min.dim, aten.argmax.default, aten.argmin.default)
-def position(context: Propagation, call: Call) -> tuple[Labels, ...]:
+def position(context: Context, call: Call) -> tuple[Labels, ...]:
     """Answers with an index, so the indices that it ran over are told apart."""
     labels, dims = context.get(call["self"]), _dims(call)
     context.freeze(*(labels[dim] for dim in dims))

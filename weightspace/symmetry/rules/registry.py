@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import torch
 
 from weightspace.symmetry.call import Call
-from weightspace.symmetry.label import Label
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.label import Labels
 
-if TYPE_CHECKING:
-    from weightspace.symmetry.propagate import Propagation
-
-Labels: TypeAlias = list[Label]  # one label per dimension of a tensor
-Rule: TypeAlias = "Callable[[Propagation, Call], Labels | tuple[Labels, ...]]"
+Rule: TypeAlias = Callable[[Context, Call], Labels | tuple[Labels, ...]]
 
 _TABLE: dict[torch._ops.OpOverload, Rule] = {}
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from weightspace.symmetry.call import Call
-from weightspace.symmetry.rules.registry import Labels, rule
-
-if TYPE_CHECKING:
-    from weightspace.symmetry.propagate import Propagation
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.label import Labels
+from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
 
@@ -33,7 +30,7 @@ aten = torch.ops.aten
     aten.upsample_nearest1d.default,
     aten.upsample_nearest2d.default,
 )
-def space(context: Propagation, call: Call) -> tuple[Labels, ...]:
+def space(context: Context, call: Call) -> tuple[Labels, ...]:
     """Works on the trailing dimensions, whose indices it tells apart; their number stands in the operator's name."""
     ref = call.inputs[0]
     rank = int(next(letter for letter in reversed(call.name.replace("_with_indices", "")) if letter.isdigit()))

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
+from weightspace.symmetry import regroup
 from weightspace.symmetry.algebra import MisfitError
 from weightspace.symmetry.call import Call
-from weightspace.symmetry.label import Product, Uniform, resolve
-from weightspace.symmetry.rules.registry import Labels, rule
-
-if TYPE_CHECKING:
-    from weightspace.symmetry.propagate import Propagation
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.label import Labels, Product, Uniform, resolve
+from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
 
 
 @rule(aten.view.default, aten._unsafe_view.default, aten._reshape_alias.default, aten.reshape.default)
-def reshape(context: Propagation, call: Call) -> Labels:
+def reshape(context: Context, call: Call) -> Labels:
     """Row-major regrouping of the entries."""
     labels = context.get(call["self"], varying=True)
-    return context.algebra.reshape(labels, call["self"].shape, call.output.shape, context.site)
+    return regroup.reshape(context.algebra, labels, call["self"].shape, call.output.shape, context.site)
 
 
 @rule(aten.permute.default)
-def permute(context: Propagation, call: Call) -> Labels:
+def permute(context: Context, call: Call) -> Labels:
     """Dimensions in another order."""
     labels = context.get(call["self"], varying=True)
     return [labels[dim] for dim in call["dims"]]
 
 
 @rule(aten.transpose.int, aten.transpose_.default)
-def transpose(context: Propagation, call: Call) -> Labels:
+def transpose(context: Context, call: Call) -> Labels:
     """Two dimensions change places."""
     labels = context.get(call["self"], varying=True)
     if labels:
@@ -42,13 +39,13 @@ def transpose(context: Propagation, call: Call) -> Labels:
 
 
 @rule(aten.t.default, aten.t_.default)
-def t(context: Propagation, call: Call) -> Labels:
+def t(context: Context, call: Call) -> Labels:
     """A matrix transposed."""
     return context.get(call["self"], varying=True)[::-1]
 
 
 @rule(aten.unsqueeze.default, aten.unsqueeze_.default)
-def unsqueeze(context: Propagation, call: Call) -> Labels:
+def unsqueeze(context: Context, call: Call) -> Labels:
     """A dimension of size 1 more."""
     labels = context.get(call["self"], varying=True)
     labels.insert(call["dim"] % (len(labels) + 1), Uniform(1))
@@ -63,7 +60,7 @@ def unsqueeze(context: Propagation, call: Call) -> Labels:
     aten.squeeze_.dim,
     aten.squeeze_.dims,
 )
-def squeeze(context: Propagation, call: Call) -> Labels:
+def squeeze(context: Context, call: Call) -> Labels:
     """Dimensions of size 1 less."""
     labels = context.get(call["self"], varying=True)
     dims = call.arguments.get("dim", list(range(len(labels))))
@@ -72,7 +69,7 @@ def squeeze(context: Propagation, call: Call) -> Labels:
 
 
 @rule(aten.expand.default)
-def expand(context: Propagation, call: Call) -> Labels:
+def expand(context: Context, call: Call) -> Labels:
     """Dimensions of size 1 repeated: nothing depends on their index."""
     labels = context.get(call["self"], varying=True)
     shape = call.output.shape
@@ -84,7 +81,7 @@ def expand(context: Propagation, call: Call) -> Labels:
 
 
 @rule(aten.as_strided.default, aten.as_strided_.default)
-def as_strided(context: Propagation, call: Call) -> Labels | tuple[Labels, ...]:
+def as_strided(context: Context, call: Call) -> Labels | tuple[Labels, ...]:
     """Understood only where it changes nothing but the strides of dimensions of size 1."""
     ref = call["self"]
     if tuple(call["size"]) == ref.shape and call["storage_offset"] is None:
@@ -95,7 +92,7 @@ def as_strided(context: Propagation, call: Call) -> Labels | tuple[Labels, ...]:
 
 
 @rule(aten.repeat.default)
-def repeat(context: Propagation, call: Call) -> Labels:
+def repeat(context: Context, call: Call) -> Labels:
     """Whole copies one after the other."""
     labels = context.get(call["self"])
     repeats = call["repeats"]
@@ -107,7 +104,7 @@ def repeat(context: Propagation, call: Call) -> Labels:
 
 
 @rule(aten.slice.Tensor)
-def slice_(context: Propagation, call: Call) -> Labels:
+def slice_(context: Context, call: Call) -> Labels:
     """A stretch of a dimension; with a step, one index of every stretch."""
     labels = context.get(call["self"], varying=True)
     dim, step, length = call["dim"] % len(labels), call["step"], call.output.shape[call["dim"]]
@@ -118,7 +115,7 @@ def slice_(context: Propagation, call: Call) -> Labels:
         labels[dim] = Uniform(0)
         return labels
     if step == 1:
-        return context.algebra.slice(labels, dim, start, length)
+        return regroup.slice_dim(context.algebra, labels, dim, start, length)
     labels = context.get(call["self"])
     try:
         if size % step or start >= step:
@@ -134,17 +131,17 @@ def slice_(context: Propagation, call: Call) -> Labels:
 
 
 @rule(aten.select.int)
-def select(context: Propagation, call: Call) -> Labels:
+def select(context: Context, call: Call) -> Labels:
     """One index of a dimension."""
     labels = context.get(call["self"], varying=True)
     dim = call["dim"] % len(labels)
-    labels = context.algebra.slice(labels, dim, call["index"] % labels[dim].size, 1)
+    labels = regroup.slice_dim(context.algebra, labels, dim, call["index"] % labels[dim].size, 1)
     del labels[dim]
     return labels
 
 
 @rule(aten.split.Tensor, aten.split_with_sizes.default, aten.unsafe_split.Tensor)
-def split(context: Propagation, call: Call) -> tuple[Labels, ...]:
+def split(context: Context, call: Call) -> tuple[Labels, ...]:
     """A dimension cut into stretches."""
     results = []
     start = 0
@@ -152,25 +149,25 @@ def split(context: Propagation, call: Call) -> tuple[Labels, ...]:
     for output in call.outputs:
         length = output.shape[dim]
         labels = context.get(call["self"], varying=True)
-        results.append(context.algebra.slice(labels, dim, start, length))
+        results.append(regroup.slice_dim(context.algebra, labels, dim, start, length))
         start += length
     return tuple(results)
 
 
 @rule(aten.unbind.int)
-def unbind(context: Propagation, call: Call) -> tuple[Labels, ...]:
+def unbind(context: Context, call: Call) -> tuple[Labels, ...]:
     """Every index of a dimension as a tensor of its own."""
     results = []
     dim = call["dim"] % len(call["self"].shape)
     for index in range(len(call.outputs)):
-        labels = context.algebra.slice(context.get(call["self"], varying=True), dim, index, 1)
+        labels = regroup.slice_dim(context.algebra, context.get(call["self"], varying=True), dim, index, 1)
         del labels[dim]
         results.append(labels)
     return tuple(results)
 
 
 @rule(aten.flip.default, aten.roll.default, aten.triu.default, aten.tril.default)
-def rearrange(context: Propagation, call: Call) -> Labels:
+def rearrange(context: Context, call: Call) -> Labels:
     """Operators that tell the indices of some dimensions apart."""
     labels = context.get(call["self"])
     dims = [-2, -1] if "diagonal" in call.arguments else call["dims"] or list(range(len(labels)))
