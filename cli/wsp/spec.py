@@ -72,15 +72,17 @@ def _run(
         if network.program is None:
             raise SpecError(f"{model}: a saved spec has no network to verify it on; name the network instead")
         verification = verified(network, console, seed=seed, thorough=True)
+    holds = verification is None or verification.verified
+    if output is not None and holds:
+        network.spec.save(output)
     _show(console, model, network.spec, verification)
-    if verification is not None and not verification.verified:
+    if verification is not None and not holds:
         suspects = ", ".join((*verification.wrong, *verification.insensitive)) or "unknown"
         raise VerificationError(
             f"{model}: expected the derived symmetry to hold, found that it does not (groups {suspects}); do not use "
             "it, and report the network"
         )
     if output is not None:
-        network.spec.save(output)
         console.line(f"saved to {output}")
 
 
