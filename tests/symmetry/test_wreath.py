@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tests.symmetry.samples import Function, Sample, check, derived, sample, spec_with
@@ -88,6 +89,30 @@ CASES = [
         (6,),
         (2,),
         case="what depends on h must depend on all that h depends on",
+    ),
+    sample(
+        None,
+        "d e*d -> d*e d 1, d*e d e*d",
+        lambda x: (x.view(6, 3, 1), x * x.view(6, 3, 1)),
+        (3, 6),
+        case="a reshape that hands an index from one product to another",
+    ),
+    sample(
+        None,
+        "g*b, g b, b -> g b, g*b b",
+        lambda x, y, v: (x.view(2, 3) * y * v, x[:, None] * y.repeat_interleave(3, 0)),
+        (6,),
+        (2, 3),
+        (3,),
+        case="copies that meet the index that they are copies for",
+    ),
+    sample(
+        None,
+        "g*b b ., b -> b g*b 1",
+        lambda w, v: F.conv1d(w.transpose(0, 1), w, groups=2) * v[:, None, None],
+        (6, 3, 2),
+        (3,),
+        case="groups beside the same index on both sides of a convolution",
     ),
 ]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from weightspace.symmetry.context import Context
-from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Varying, cases, resolve
+from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Uniform, Varying, cases, resolve
 
 
 def dependencies(context: Context, atoms: Iterable[Atom]) -> dict[Atom, tuple[Atom, ...]]:
@@ -67,22 +67,24 @@ def _restrict(labels: list[Label], known: set[Atom], allowed: dict[Atom, set[Ato
     for atom, path, dim in places:
         beside = Counter(path)
         permitted = {outer for outer in beside if beside[outer] == 1}
+        # Beside a uniform index the outer one may be the uniform one, once it has met other values.
+        alone = not any(isinstance(factor, Uniform) for factor in path)
         for other, factors in enumerate(direct):
-            if other != dim:
+            if other != dim and alone:
                 permitted |= {outer for outer in factors if count[outer] == 1}
         permitted &= known
         permitted.discard(atom)
         allowed[atom] = allowed[atom] & permitted if atom in allowed else permitted
 
 
-def _paths(label: Label, path: tuple[Atom, ...]) -> Iterator[tuple[Atom, tuple[Atom, ...]]]:
-    """Every atom of a label with the atoms that stand in the same products."""
+def _paths(label: Label, path: tuple[Atom | Uniform, ...]) -> Iterator[tuple[Atom, tuple[Atom | Uniform, ...]]]:
+    """Every atom of a label with the atoms and uniform indices that stand in the same products."""
     match label:
         case Atom():
             yield label, path
         case Product():
             for number, factor in enumerate(label.factors):
-                beside = [f for i, f in enumerate(label.factors) if i != number and isinstance(f, Atom)]
+                beside = [f for i, f in enumerate(label.factors) if i != number and isinstance(f, (Atom, Uniform))]
                 yield from _paths(factor, (*path, *beside))
         case Sum():
             for part in label.parts:

@@ -103,7 +103,7 @@ SAMPLES = [
     ),
     sample(
         None,
-        "a b -> a*_ b",
+        "a b -> a*_ b; b|a",
         lambda x: x.repeat_interleave(3, 0),
         (2, 4),
         case="repeat interleaved",
@@ -116,8 +116,8 @@ SAMPLES = [
         (4, 12),
         case="a group of heads reads one",
     ),
-    sample(aten.repeat.default, "a b -> _*a b", lambda x: x.repeat(3, 1), (2, 4)),
-    sample(aten.repeat.default, "a b -> _ a _*b", lambda x: x.repeat(2, 1, 3), (2, 4), case="new dimension"),
+    sample(aten.repeat.default, "a b -> _*a b; b|a", lambda x: x.repeat(3, 1), (2, 4)),
+    sample(aten.repeat.default, "a b -> _ a _*b; a|b", lambda x: x.repeat(2, 1, 3), (2, 4), case="new dimension"),
     sample(
         aten.repeat.default, "a, b*a -> b*a; b|a", lambda x, y: x.repeat(3) + y, (2,), (6,), case="then an addition"
     ),

@@ -7,7 +7,7 @@ import torch
 from weightspace.symmetry.algebra import MisfitError
 from weightspace.symmetry.call import Call
 from weightspace.symmetry.context import Context
-from weightspace.symmetry.label import Label, Labels, Product, resolve
+from weightspace.symmetry.label import Label, Labels, Product, Uniform, resolve
 from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
@@ -26,9 +26,9 @@ def attention(context: Context, call: Call) -> tuple[Labels, ...]:
     refs = [call[name] for name in ("query", "key", "value")]
     query, key, value = (context.get(ref) for ref in refs)
     batch = context.unify(query[0], context.unify(key[0], value[0]))
-    heads = _share(context, query[1], context.unify(key[1], value[1]))
+    shared, per_head = _heads(context, query[1], context.unify(key[1], value[1]))
     inner, keys = context.unify(query[3], key[3]), context.unify(key[2], value[2])
-    space: Labels = [batch, heads, query[2], keys]
+    space: Labels = [batch, resolve(Product([shared, per_head])), query[2], keys]
     mask = call.arguments.get("attn_mask", call.arguments.get("attn_bias"))
     if mask is not None:
         space = context.broadcast([space, context.get(mask)], [label.size for label in space])
@@ -37,9 +37,10 @@ def attention(context: Context, call: Call) -> tuple[Labels, ...]:
         space[2] = context.fixed(space[2].size, space[2])
     space = [resolve(label) for label in space]
     value = context.get(call["value"])
-    context.contract([*space, resolve(inner)])
+    indices = [space[0], resolve(shared), resolve(per_head), *space[2:]]
+    context.contract([*indices, resolve(inner)])
     context.contract(space[:3])  # the softmax over the keys
-    context.contract([*space, value[3]])
+    context.contract([*indices, value[3]])
     rest = [
         space[:3]
         if output.shape == call.output.shape[:3]  # the log-sum-exp; some kernels pad its length
@@ -49,11 +50,11 @@ def attention(context: Context, call: Call) -> tuple[Labels, ...]:
     return ([*space[:3], value[3]], *rest)
 
 
-def _share(context: Context, queries: Label, heads: Label) -> Label:
-    """Ties the heads of the queries to those of keys and values, each of which serves consecutive ones."""
+def _heads(context: Context, queries: Label, heads: Label) -> tuple[Label, Label]:
+    """The heads of keys and values, and those of the queries that each of them serves: consecutive ones."""
     try:
         shared, per_head = context.algebra.plain(context.algebra.split(queries, heads.size))
-        return Product([context.algebra.join(shared, heads), per_head])
+        return context.algebra.join(shared, heads), per_head
     except MisfitError as misfit:
         context.freeze(queries, heads, why=f"heads: {misfit}")
-        return context.fixed(queries.size)
+        return context.fixed(queries.size), Uniform(1)

@@ -59,9 +59,8 @@ def _channels(context: Context, call: Call) -> Label:
         x_outer, x_inner = algebra.plain(algebra.split(x, groups))
         out_outer, written = algebra.plain(algebra.split(weight[0], groups))
         outer, inner = algebra.join(x_outer, out_outer), algebra.join(x_inner, weight[1])
-    channels = resolve(Product([outer, written]))
-    context.contract([context.get(call["input"])[0], channels, resolve(inner)])
-    if call["transposed"] and groups > 1:
-        # The input channels are (group, inner): the group is summed over neither, so it stands in both.
-        context.contract([resolve(Product([outer, inner])), resolve(written)])
-    return channels
+    # One index each: the group belongs to the channels of both sides, and neither side is summed over it.
+    batch, _, *places = context.get(call["input"])
+    taps = context.get(call["weight"])[2:]
+    context.contract([batch, resolve(outer), resolve(written), resolve(inner), *places, *taps])
+    return resolve(Product([outer, written]))

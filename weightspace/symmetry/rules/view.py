@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from weightspace.symmetry import regroup
@@ -18,7 +20,16 @@ aten = torch.ops.aten
 def reshape(context: Context, call: Call) -> Labels:
     """Row-major regrouping of the entries."""
     labels = context.get(call["self"], varying=True)
+    old, new = _cuts(call["self"].shape), _cuts(call.output.shape)
+    if not (old <= new or new <= old):
+        # An index may leave one product for another: where its neighbours recur, which of them it goes with is lost.
+        context.contract([f for label in labels for f in (label.factors if isinstance(label, Product) else [label])])
     return regroup.reshape(context.algebra, labels, call["self"].shape, call.output.shape, context.site)
+
+
+def _cuts(shape: tuple[int, ...]) -> set[int]:
+    """Where dimensions end, as numbers of outer indices."""
+    return {math.prod(shape[:dim]) for dim in range(len(shape) + 1)}
 
 
 @rule(aten.permute.default)
