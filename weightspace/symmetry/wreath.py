@@ -66,7 +66,7 @@ def _restrict(labels: list[Label], known: set[Atom], allowed: dict[Atom, set[Ato
     direct = [set(_direct(label)) for label in labels]
     for atom, path, dim in places:
         beside = Counter(path)
-        permitted = {outer for outer in beside if beside[outer] == 1}
+        permitted = {outer for outer in beside if isinstance(outer, Atom) and beside[outer] == 1}
         # Beside a uniform index the outer one may be the uniform one, once it has met other values.
         alone = not any(isinstance(factor, Uniform) for factor in path)
         for other, factors in enumerate(direct):
