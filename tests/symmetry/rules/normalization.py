@@ -129,6 +129,21 @@ SAMPLES = [
     ),
     sample(None, "n c, c -> n c", lambda x, weight: F.rms_norm(x, (4,), weight), (3, 4), (4,), case="RMS norm"),
     sample(
+        aten._weight_norm_interface.default,
+        "o i k, o 1 1 -> o i k, o; i|o k|o",
+        lambda v, g: tuple(y.flatten() if y.shape[1] == 1 else y for y in aten._weight_norm_interface.default(v, g)),
+        (3, 4, 5),
+        (3, 1, 1),
+    ),
+    sample(
+        aten._weight_norm_interface.default,
+        "o i k, 1 1 k -> o i k; o|k i|k",
+        lambda v, g: torch._weight_norm(v, g, 2),
+        (3, 4, 5),
+        (1, 1, 5),
+        case="last dimension",
+    ),
+    sample(
         aten.native_group_norm.default,
         "n g*c s, g*c, g*c -> n g*c s; n|g c|g s|n s|g s|c",
         lambda x, weight, bias: F.group_norm(x, 2, weight, bias),

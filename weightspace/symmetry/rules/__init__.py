@@ -8,6 +8,7 @@ from weightspace.symmetry.rules import (  # noqa: F401 - importing a family regi
     attention,
     convolution,
     factory,
+    fold,
     indexing,
     join,
     matrix,

@@ -71,3 +71,13 @@ def group_norm(context: Context, call: Call) -> tuple[Labels, ...]:
     moments: Labels = [labels[0], resolve(group)]
     context.contract(moments)
     return (labels, *(moments for _ in call.outputs[1:]))
+
+
+@rule(aten._weight_norm_interface.default)
+def weight_norm(context: Context, call: Call) -> tuple[Labels, ...]:
+    """A weight with every slice of one dimension scaled to a given norm."""
+    labels, norms = context.get(call["v"]), context.get(call["g"])
+    dim = call["dim"] % len(labels)
+    labels[dim] = context.unify(labels[dim], norms[dim])
+    scale: Labels = [labels[d] if size > 1 else Uniform(1) for d, size in enumerate(call.outputs[1].shape)]
+    return ([resolve(label) for label in labels], scale)

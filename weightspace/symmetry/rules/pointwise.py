@@ -9,7 +9,8 @@ import torch
 
 from weightspace.symmetry.call import Call
 from weightspace.symmetry.context import Context
-from weightspace.symmetry.label import Labels, Uniform, Varying
+from weightspace.symmetry.label import Labels, Uniform, Varying, resolve
+from weightspace.symmetry.regroup import slice_dim
 from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
@@ -58,3 +59,14 @@ def pointwise(context: Context, call: Call) -> tuple[Labels, ...]:
 def same(context: Context, call: Call) -> Labels:
     """The output is the first input."""
     return context.get(call.inputs[0], varying=True)
+
+
+@rule(aten.glu.default)
+def glu(context: Context, call: Call) -> Labels:
+    """One half of a dimension gates the other."""
+    dim = call["dim"] % len(call.output.shape)
+    length = call.output.shape[dim]
+    labels = context.get(call["self"])
+    first, second = (slice_dim(context.algebra, labels, dim, start, length)[dim] for start in (0, length))
+    labels[dim] = context.unify(first, second)
+    return [resolve(label) for label in labels]

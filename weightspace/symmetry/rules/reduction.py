@@ -65,7 +65,7 @@ def softmax(context: Context, call: Call) -> Labels:
     return labels
 
 
-@rule(aten.cumsum.default, aten.cumprod.default)
+@rule(aten.cumsum.default, aten.cumsum_.default, aten.cumprod.default, aten.cumprod_.default, aten.logcumsumexp.default)
 def scan(context: Context, call: Call) -> Labels:
     """Depends on the order of the indices."""
     along = call["dim"] % max(len(call["self"].shape), 1)

@@ -15,7 +15,12 @@ aten = torch.ops.aten
 @rule(
     aten._adaptive_avg_pool2d.default,
     aten._adaptive_avg_pool3d.default,
+    aten._upsample_bicubic2d_aa.default,
+    aten._upsample_bilinear2d_aa.default,
+    aten._upsample_nearest_exact1d.default,
+    aten._upsample_nearest_exact2d.default,
     aten.adaptive_max_pool2d.default,
+    aten.adaptive_max_pool3d.default,
     aten.avg_pool1d.default,
     aten.avg_pool2d.default,
     aten.avg_pool3d.default,
@@ -23,12 +28,17 @@ aten = torch.ops.aten
     aten.max_pool3d_with_indices.default,
     aten.reflection_pad1d.default,
     aten.reflection_pad2d.default,
+    aten.reflection_pad3d.default,
+    aten.replication_pad1d.default,
     aten.replication_pad2d.default,
+    aten.replication_pad3d.default,
     aten.upsample_bicubic2d.default,
     aten.upsample_bilinear2d.default,
     aten.upsample_linear1d.default,
     aten.upsample_nearest1d.default,
     aten.upsample_nearest2d.default,
+    aten.upsample_nearest3d.default,
+    aten.upsample_trilinear3d.default,
 )
 def space(context: Context, call: Call) -> tuple[Labels, ...]:
     """Works on the trailing dimensions, whose indices it tells apart; their number stands in the operator's name."""

@@ -1,0 +1,47 @@
+"""Samples of unfolding, folding and pixel shuffling."""
+
+import torch
+import torch.nn.functional as F
+
+from tests.symmetry.samples import sample
+
+aten = torch.ops.aten
+
+SAMPLES = [
+    sample(aten.im2col.default, "n c . . -> n c*. .", lambda x: F.unfold(x, (2, 3), stride=2), (2, 3, 4, 5)),
+    sample(aten.im2col.default, "c . . -> c*. .", lambda x: F.unfold(x, 2, padding=1), (3, 4, 4), case="one picture"),
+    sample(
+        aten.im2col.default,
+        "n c . ., o c*. -> n o .",
+        lambda x, w: w @ F.unfold(x, 2),
+        (2, 3, 4, 4),
+        (5, 12),
+        case="a convolution by hand",
+    ),
+    sample(aten.col2im.default, "n c*. . -> n c . .", lambda x: F.fold(x, (4, 4), 2), (2, 12, 9)),
+    sample(aten.col2im.default, "c*. . -> c . .", lambda x: F.fold(x, (4, 4), 2), (12, 9), case="one picture"),
+    sample(
+        aten.col2im.default,
+        "n h*c*. . -> n h c . .; c|h",
+        lambda x: F.fold(x, (4, 4), 2, stride=2).view(2, 2, 3, 4, 4),
+        (2, 24, 4),
+        case="in heads",
+    ),
+    sample(
+        aten.col2im.default,
+        "n . ., n . . -> n . . .",
+        lambda x, y: F.fold(torch.cat([x, y], 1), (4, 4), 2),
+        (2, 3, 9),
+        (2, 9, 9),
+        case="of a concatenation that does not fit",
+    ),
+    sample(aten.pixel_shuffle.default, "n c*. . . -> n c . .", lambda x: F.pixel_shuffle(x, 2), (2, 12, 3, 4)),
+    sample(aten.pixel_unshuffle.default, "n c . . -> n c*. . .", lambda x: F.pixel_unshuffle(x, 2), (2, 3, 4, 6)),
+    sample(
+        None,
+        "n c . . -> n c . .",
+        lambda x: F.pixel_shuffle(F.pixel_unshuffle(x, 2).exp(), 2),
+        (2, 3, 4, 6),
+        case="there and back",
+    ),
+]
