@@ -53,6 +53,8 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func is torch.ops.aten.index.Tensor:
+            args = (args[0], self._numbers(args[1]))
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         for tensor in tensors:
             if id(tensor) not in self.made and id(tensor) not in self.constants:
@@ -63,8 +65,8 @@ class Recorder(TorchDispatchMode):
         if any(ref.storage in self.inputs for ref in call.written):
             raise TraceError(f"{func}: the network overwrites its input in place; let it work on a copy")
         shadow = self._shadow(call, tensors, args, kwargs)
-        if call.name == "_local_scalar_dense" and shadow is not None:
-            return shadow
+        if call.name == "_local_scalar_dense":  # a number that code asks for: nothing to label
+            return func(*args, **kwargs) if shadow is None else shadow
         if any(tensor.is_meta or self._is_stale(tensor) for tensor in tensors) and not func.is_view:
             result = self._on_meta(call, tensors, args, kwargs)
         else:
@@ -114,6 +116,17 @@ class Recorder(TorchDispatchMode):
         written = {ref.key for ref in call.written}
         real = [tensor for tensor in tensors if id(tensor) in written and not tensor.is_meta]
         return real[0] if real and isinstance(result, Tensor) else result
+
+    def _numbers(self, indices: list[Tensor | None]) -> list[Tensor | None]:
+        """The indices of a look-up, with masks whose values are known replaced by the numbers of what they choose."""
+        numbers: list[Tensor | None] = []
+        for index in indices:
+            known = index if index is None or not index.is_meta else self.shadows.get(id(index))
+            if known is None or known.dtype not in (torch.bool, torch.uint8) or self._is_stale(known):
+                numbers.append(index)
+            else:
+                numbers.extend(known.nonzero(as_tuple=True))
+        return numbers
 
     def _forget(self, key: int) -> None:
         """Drops the shadows that share storage with one that was written with unknown values."""

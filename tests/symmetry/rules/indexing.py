@@ -57,6 +57,14 @@ SAMPLES = [
         case="constant along one",
     ),
     sample(INDEX, ". a . b -> . a b", lambda x: x[ROWS, :, 1], (3, 2, 3, 4), case="beside a number"),
+    sample(INDEX, "a . -> a .", lambda x: x[:, torch.tensor([True, False, True])], (2, 3), case="by a mask"),
+    sample(
+        INDEX,
+        "a . . b -> a . b",
+        lambda x: x[:, torch.ones(3, 3, dtype=torch.bool, device=x.device).tril()],
+        (2, 3, 3, 4),
+        case="by a mask of two dimensions",
+    ),
     sample(
         aten._unsafe_index.Tensor,
         "a . b -> a . b",
