@@ -222,14 +222,14 @@ def test_timm_vision_transformer():
 
 def test_timm_convnext():
     pytest.importorskip("timm")
-    build = partial(networks.timm_model, "convnext_atto", 32, depths=(1, 1, 2, 1), dims=(8, 16, 24, 32))
-    spec, program = derived(build)
-    blocks = {(0, 0): 8, (1, 0): 16, (2, 0): 24, (2, 1): 24, (3, 0): 32}
-    inside = {f"stages.{stage}.blocks.{block}.mlp.fc1": 4 * width for (stage, block), width in blocks.items()}
-    stages = {"stem.0": 8} | {f"stages.{s}.downsample.1": d for s, d in ((1, 16), (2, 24), (3, 32))}
-    assert groups(spec) == units(inside | stages)
+    spec, program = derived(partial(networks.timm_model, "convnext_atto", 32))
+    widths, depths = (40, 80, 160, 320), (2, 2, 6, 2)
+    expected = {"stem.0": 40} | {f"stages.{stage}.downsample.1": widths[stage] for stage in (1, 2, 3)}
+    for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+        expected |= {f"stages.{stage}.blocks.{block}.mlp.fc1": 4 * width for block in range(depth)}
+    assert groups(spec) == units(expected)
     assert spec.completeness == 1.0
-    verified(spec, program, groups=4)
+    verified(spec, program, elements=1, groups=3)
 
 
 def test_timm_mixer():
@@ -244,9 +244,9 @@ def test_timm_mixer():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "size"), [("vgg11", 32), ("convnext_atto", 64)])
-def test_timm_models_of_full_size(name: str, size: int):
+def test_timm_vgg11():
     pytest.importorskip("timm")
-    spec, program = derived(partial(networks.timm_model, name, size))
+    spec, program = derived(partial(networks.timm_model, "vgg11", 32))
+    assert sizes(spec) == sorted([64, 128, 256, 256, 512, 512, 512, 512, 4096, 4096])
     assert spec.completeness == 1.0
     verified(spec, program, elements=1, groups=2)
