@@ -13,9 +13,10 @@ from torch import Tensor
 
 from weightspace.align.alignment import Alignment, GroupReport
 from weightspace.align.problem import Problem
+from weightspace.align.term import Term
 from weightspace.align.weights import Progress, match_weights
 from weightspace.errors import AlignmentError, CheckpointMismatchError
-from weightspace.symmetry import Element, Spec
+from weightspace.symmetry import Element, Group, Spec
 from weightspace.symmetry.action import act_on_block
 from weightspace.symmetry.verify import relative_error
 
@@ -102,7 +103,7 @@ def align(
         objective_before=before,
         objective_after=problem.objective(),
         preservation_error=None if forward is None else preservation_error(spec, element, b, forward),
-        groups=tuple(_report(problem, group.name) for group in spec.groups),
+        groups=tuple(_report(problem, group) for group in spec.groups),
         sweeps=sweeps,
         seconds=time.perf_counter() - began,
         seed=seed,
@@ -133,16 +134,13 @@ def _check(state: Mapping[str, Tensor], spec: Spec, which: str) -> None:
             raise AlignmentError(f"tensor '{name}' of {which}: expected finite values, found NaN or infinity")
 
 
-def _report(problem: Problem, name: str) -> GroupReport:
+def _report(problem: Problem, group: Group) -> GroupReport:
     """What one group did; its gain is what the objective loses when this group alone is put back."""
-    group = next(group for group in problem.spec.groups if group.name == name)
-    element = problem.element
+    name, element = group.name, problem.element
     perm = element.perm(name)
     back = Element(problem.spec.all_groups, {name: perm.argsort(dim=-1)} if name in element.perms else {})
-    terms = problem.by_group[name]
     gain = math.fsum(
-        term.value()
-        - float(torch.dot(term.a.reshape(-1).double(), act_on_block(term.block, back, term.b).reshape(-1).double()))
-        for term in terms
+        term.value() - Term(term.block, term.a, act_on_block(term.block, back, term.b)).value()
+        for term in problem.by_group[name]
     )
     return GroupReport(name, group.size, perm.numel() // group.size, element.moved(name), gain)

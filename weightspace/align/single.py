@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import torch
+
 from weightspace.align.problem import Problem
 from weightspace.align.term import Term
 from weightspace.assignment import assign, assigned_score
@@ -32,7 +34,7 @@ def single_step(problem: Problem, group: str, terms: Iterable[Term]) -> float:
         return 0.0
     scores = problem.scores(group, terms)
     perm = assign(scores)
-    stay = scores.diagonal(dim1=-2, dim2=-1).sum(-1, dtype=assigned_score(scores, perm).dtype)
+    stay = scores.diagonal(dim1=-2, dim2=-1).sum(-1, dtype=torch.float64)
     gain = float((assigned_score(scores, perm) - stay).sum())
     tolerance = ROUNDING * float(scores.abs().max())
     if not gain > tolerance:

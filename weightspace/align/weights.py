@@ -80,9 +80,11 @@ def _frontier(problem: Problem, units: list[Unit]) -> None:
     """Matches every unit once, the best known first, going only by blocks whose other groups are known."""
     known: set[str] = set()
     waiting = list(units)
+    touched = {unit: unit.terms(problem) for unit in units}
+    sizes = {id(term): float(term.a.norm() * term.b.norm()) for term in problem.terms}  # no permutation changes them
 
     def weigh(unit: Unit) -> tuple[float, list[Term]]:
-        terms = unit.terms(problem)
+        terms = touched[unit]
         ready = [
             term
             for term in terms
@@ -90,8 +92,7 @@ def _frontier(problem: Problem, units: list[Unit]) -> None:
             # A recurrent weight carries the unit on its other dimension, too, where its order is not known yet.
             and all(len(term.places(group)) <= 1 for group in unit.groups)
         ]
-        sizes = {id(term): float(term.a.norm() * term.b.norm()) for term in terms}
-        whole = sum(sizes.values())
+        whole = sum(sizes[id(term)] for term in terms)
         return (sum(sizes[id(term)] for term in ready) / whole if whole else 0.0), ready
 
     while waiting:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -136,9 +137,7 @@ class Spec:
             if tensor.kind != "parameter":
                 continue
             for block in self.blocks[name]:
-                size = 1
-                for dim in block.dims:
-                    size *= dim.size
+                size = math.prod(block.shape)
                 if block.groups & movable:
                     covered += size
                     counted += size
