@@ -65,6 +65,22 @@ class Context:
                     result[offset + dim] = self.unify(result[offset + dim], label)
         return result
 
+    def einsum(self, equation: str, *tensors: Labels) -> Labels:
+        """Labels of an einsum: dimensions with one letter are made equal, and the iteration space is noted.
+
+        Args:
+            equation: As in `torch.einsum`, with an output.
+            tensors: Labels of the operands.
+        """
+        inputs, output = equation.split("->")
+        by_letter: dict[str, Label] = {}
+        for letters, labels in zip(inputs.split(","), tensors, strict=True):
+            for letter, label in zip(letters, labels, strict=True):
+                by_letter[letter] = self.unify(by_letter.get(letter, Uniform(label.size)), label)
+        by_letter = {letter: resolve(label) for letter, label in by_letter.items()}
+        self.contract(list(by_letter.values()))
+        return [by_letter[letter] for letter in output]
+
     def contract(self, space: Labels) -> None:
         """Notes the iteration space of an operation that sums or mixes over some dimensions."""
         self.spaces.append(space)

@@ -1,4 +1,4 @@
-"""Matrix products: every rule is an einsum string fed to one function."""
+"""Matrix products: every rule is an einsum string."""
 
 from __future__ import annotations
 
@@ -6,32 +6,14 @@ import torch
 
 from weightspace.symmetry.call import Call, TensorRef
 from weightspace.symmetry.context import Context
-from weightspace.symmetry.label import Label, Labels, Uniform, resolve
+from weightspace.symmetry.label import Labels
 from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
 
 
-def einsum(context: Context, equation: str, *tensors: Labels) -> Labels:
-    """Labels of an einsum: dimensions with one letter are made equal, and the iteration space is noted.
-
-    Args:
-        context: The labels.
-        equation: As in `torch.einsum`, with an output.
-        tensors: Labels of the operands; only those before the output are contracted.
-    """
-    inputs, output = equation.split("->")
-    by_letter: dict[str, Label] = {}
-    for letters, labels in zip(inputs.split(","), tensors, strict=True):
-        for letter, label in zip(letters, labels, strict=True):
-            by_letter[letter] = context.unify(by_letter.get(letter, Uniform(label.size)), label)
-    by_letter = {letter: resolve(label) for letter, label in by_letter.items()}
-    context.contract(list(by_letter.values()))
-    return [by_letter[letter] for letter in output]
-
-
 def _product(context: Context, equation: str, x: TensorRef, y: TensorRef, bias: TensorRef | None = None) -> Labels:
-    result = einsum(context, equation, context.get(x), context.get(y))
+    result = context.einsum(equation, context.get(x), context.get(y))
     if bias is None:
         return result
     return context.broadcast([result, context.get(bias)], [label.size for label in result])
