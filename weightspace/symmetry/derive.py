@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import nn
@@ -40,6 +40,16 @@ def derive(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] |
 
 def spec_of(context: Context) -> Spec:
     """Turns the labels of a finished pass into a specification."""
+    return named_spec(context, _is_free)[0]
+
+
+def named_spec(context: Context, movable: Callable[[Atom], bool]) -> tuple[Spec, dict[Atom, str]]:
+    """A specification in which the given atoms are groups, and the name of the group of each.
+
+    Args:
+        context: A finished pass.
+        movable: Which atoms become movable groups: the free ones for what is derived, others for a conjecture.
+    """
     recorded = context.trace
     labels = {
         name: [resolve(label) for label in context.algebra.plain(context.labels[ref.key])]
@@ -53,14 +63,14 @@ def spec_of(context: Context) -> Spec:
                     occurrences.setdefault(leaf, name)
     outers = dependencies(context, occurrences)
     needed = {outer for group in outers.values() for outer in group}
-    carried = [atom for atom in occurrences if atom.frozen is None or atom in needed]
+    carried = [atom for atom in occurrences if movable(atom) or atom in needed]
     names = _group_names({atom: occurrences[atom] for atom in carried})
     groups = [
         Group(
             names[atom],
             atom.size,
             tuple(names[outer] for outer in outers.get(atom, ())),
-            ("permutation",) if atom.frozen is None else (),
+            ("permutation",) if movable(atom) else (),
         )
         for atom in carried
     ]
@@ -69,7 +79,11 @@ def spec_of(context: Context) -> Spec:
         name: TensorSpec(tuple(_axis(resolve(_fix(label, names)), names) for label in axes), _kind(context, name))
         for name, axes in labels.items()
     }
-    return Spec(tuple(groups), tensors, recorded.aliases)
+    return Spec(tuple(groups), tensors, recorded.aliases), names
+
+
+def _is_free(atom: Atom) -> bool:
+    return atom.frozen is None
 
 
 def _kind(context: Context, name: str) -> TensorKind:
