@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,8 +100,12 @@ def test_operators_without_a_rule_freeze_what_they_touch(op: torch._ops.OpOverlo
     assert find_rule(op) is None, "it has a rule by now: give it samples, and take another operator here"
     entry = sample(op, "", lambda u, v, w, b: (u @ v @ run(w), b.exp()), (3, 4), (4, 4), (4, 4), (5,))
     found = derived(entry)
-    assert found.context.uncovered[str(op)] == 1
-    assert {label.frozen for label in found.operands[2] if isinstance(label, Atom)} == {f"no rule for {op}"}
+    uncovered = found.context.uncovered[str(op)]
+    assert uncovered.calls == 1
+    assert uncovered.place is not None
+    assert uncovered.place.rpartition(":")[0] == Path(__file__).name
+    reasons = {label.frozen for label in found.operands[2] if isinstance(label, Atom)}
+    assert reasons == {f"no rule for {op} at {uncovered.place}"}
     assert all(isinstance(label, Atom) and label.frozen is None for label in (*found.operands[0], *found.operands[3]))
     check_values(entry, found)
 

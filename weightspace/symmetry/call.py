@@ -30,11 +30,19 @@ class TensorRef:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One operator call: the overload, its arguments by schema name (defaults filled in), and its outputs."""
+    """One operator call.
+
+    Attributes:
+        op: The overload.
+        arguments: Its arguments by schema name, defaults filled in.
+        outputs: What it returned.
+        place: Where in the network's own code it was called, as `FILE:LINE`; None where only PyTorch did.
+    """
 
     op: torch._ops.OpOverload
     arguments: Mapping[str, Any]
     outputs: tuple[TensorRef, ...]
+    place: str | None = None
 
     def __getitem__(self, name: str) -> Any:
         """An argument by the name it has in the operator's schema."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from weightspace.symmetry.algebra import Algebra
 from weightspace.symmetry.call import Call, TensorRef
 from weightspace.symmetry.label import Fixed, Label, Labels, Uniform, resolve
 from weightspace.symmetry.trace import Trace
+from weightspace.symmetry.uncovered import Uncovered
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Context:
         spaces: Iteration spaces of contractions and of operations that mix along a dimension: the dimensions over which
             terms are formed. They decide which inner groups are independent per outer index.
         statistics: Keys of tensors that a normalisation layer uses as running statistics.
-        uncovered: Operators without a rule, with the number of calls.
+        uncovered: Operators without a rule, by name.
         written: Storages that some operator writes in place.
         used: Keys of tensors that some operator reads.
         site: Number of the call at work.
@@ -33,7 +33,7 @@ class Context:
     labels: dict[int, Labels] = field(default_factory=dict)
     spaces: list[Labels] = field(default_factory=list)
     statistics: set[int] = field(default_factory=set)
-    uncovered: Counter[str] = field(default_factory=Counter)
+    uncovered: dict[str, Uncovered] = field(default_factory=dict)
     written: set[int] = field(default_factory=set)
     used: set[int] = field(default_factory=set)
     site: int = 0
@@ -97,10 +97,12 @@ class Context:
         return Fixed(size, origin.reason if isinstance(origin, Fixed) else self.algebra.reason)
 
     def unknown(self, call: Call) -> tuple[Labels, ...]:
-        """Labels after an operator that no rule understands: everything it touches is frozen, by name."""
-        self.uncovered[str(call.op)] += 1
+        """Labels after an operator that no rule understands: everything it touches is frozen, by name and line."""
+        known = self.uncovered.get(str(call.op), Uncovered(str(call.op), 0, call.place))
+        self.uncovered[str(call.op)] = replace(known, calls=known.calls + 1)
+        where = f" at {call.place}" if call.place else ""
         for ref in call.inputs:
-            self.freeze(*self.get(ref), why=f"no rule for {call.op}")
+            self.freeze(*self.get(ref), why=f"no rule for {call.op}{where}")
         return tuple([self.fixed(size) for size in ref.shape] for ref in call.outputs)
 
     def set(self, ref: TensorRef, labels: Labels) -> None:

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from weightspace.errors import TraceError
 from weightspace.symmetry.call import Call, TensorRef, bind
+from weightspace.symmetry.place import place_of_call
 
 LARGEST_CONSTANT = 1 << 24  # entries of a constant that we look at to see along which dimensions it varies
 RECURRENT = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
@@ -61,7 +62,7 @@ class Recorder(TorchDispatchMode):
                 self.constants[id(tensor)] = _varies(tensor)
                 if func is not torch.ops.aten.lift_fresh.default:  # torch.tensor(...): the network makes it here
                     self.given.add(_storage(tensor))
-        call = Call(func, bind(func, self.refs(args), self.refs(kwargs)), ())
+        call = Call(func, bind(func, self.refs(args), self.refs(kwargs)), (), place_of_call())
         if any(ref.storage in self.inputs for ref in call.written):
             raise TraceError(f"{func}: the network overwrites its input in place; let it work on a copy")
         shadow = self._shadow(call, tensors, args, kwargs)
@@ -78,7 +79,7 @@ class Recorder(TorchDispatchMode):
             values = [leaf for leaf in tree_leaves(shadow) if isinstance(leaf, Tensor)]
             self.shadows.update({id(output): value for output, value in zip(outputs, values, strict=True)})
         self.made.update(id(output) for output in outputs)
-        self.calls.append(Call(func, call.arguments, tuple(self.ref(output) for output in outputs)))
+        self.calls.append(Call(func, call.arguments, tuple(self.ref(output) for output in outputs), call.place))
         return result
 
     def _shadow(self, call: Call, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:

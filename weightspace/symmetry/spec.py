@@ -22,6 +22,7 @@ from weightspace.symmetry.axis import Axis, FixedAxis, GroupAxis, axis_from_json
 from weightspace.symmetry.block import Block, tensor_blocks
 from weightspace.symmetry.element import Element
 from weightspace.symmetry.group import Group, check_groups
+from weightspace.symmetry.uncovered import Uncovered
 
 FORMAT = "weightspace-spec"
 VERSION = 1
@@ -66,6 +67,7 @@ class Spec:
         all_groups: The movable groups, and ordered (frozen) ones that serve only as the outer index of others.
         tensors: Axes of every tensor of the state dict, by name.
         aliases: Other names of tied tensors: alias -> name in ``tensors``.
+        uncovered: Operators without a rule, which froze what they touch.
 
     Raises:
         SpecError: If the groups and axes do not fit together.
@@ -74,6 +76,7 @@ class Spec:
     all_groups: tuple[Group, ...]
     tensors: Mapping[str, TensorSpec]
     aliases: Mapping[str, str]
+    uncovered: tuple[Uncovered, ...] = ()
 
     def __post_init__(self) -> None:
         check_groups(self.all_groups)
@@ -206,6 +209,7 @@ class Spec:
                 for name, tensor in self.tensors.items()
             },
             "aliases": dict(self.aliases),
+            "uncovered": [operator.to_json() for operator in self.uncovered],
         }
 
     @classmethod
@@ -231,14 +235,16 @@ class Spec:
                     for name, tensor in data["tensors"].items()
                 },
                 {str(alias): str(name) for alias, name in data["aliases"].items()},
+                tuple(Uncovered.from_json(operator) for operator in data.get("uncovered", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SpecError(f"the spec document is damaged ({error!r}); derive it again with wsp spec") from error
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of what acts on what; the reasons for frozen axes do not count."""
-        document = json.dumps(_without_reasons(self.to_json()), sort_keys=True, separators=(",", ":"))
+        """SHA-256 of what acts on what; what froze the rest, and where, does not count."""
+        content = {key: value for key, value in self.to_json().items() if key != "uncovered"}
+        document = json.dumps(_without_reasons(content), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(document.encode()).hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
