@@ -100,7 +100,7 @@ def verify(
     generator = torch.Generator().manual_seed(seed)
     state = {name: tensor for name, tensor in state.items() if name not in spec.aliases}
     expected = forward(state)
-    noise = relative_error(forward(_perturbed(state, generator)), expected)
+    noise = relative_error(forward(perturbed(state, generator)), expected)
     bound = max(tolerance, NOISE_FACTOR * noise)
     # A single index has nothing to permute.
     names = _sample([g.name for g in spec.groups if g.size > 1], groups, torch.Generator().manual_seed(seed))
@@ -248,7 +248,7 @@ def _bisect(
     return search([group.name for group in spec.groups])
 
 
-def _perturbed(state: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+def perturbed(state: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
     """Weights moved by about one rounding step."""
     return {
         name: t * (1 + torch.finfo(t.dtype).eps * torch.randn(t.shape, generator=generator, dtype=t.dtype).to(t.device))
