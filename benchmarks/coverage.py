@@ -3,9 +3,10 @@
     python benchmarks/coverage.py [--suite timm|transformers|other|all] [--jobs N] [--limit-parameters M] [--only TEXT]
                                   [--quick] [--summary] [--results FOLDER] [--json FILE]
 
-Results are kept, one line per network, in benchmarks/results/coverage/SUITE.jsonl. Every network is derived in each run;
-only those whose symmetry came out different from the one that was verified are verified again. The run may be killed at
-any moment and started again. The smallest network of each family is checked group by group, the others on four groups.
+Results are kept, one line per network, in benchmarks/results/coverage/SUITE.jsonl. Every network is derived in each
+run; only those whose symmetry came out different from the one that was verified are verified again. The run may be
+killed at any moment and started again. Of timm, the smallest network of each module is checked group by group and the
+others on four groups, drawn anew for each; of the other suites, every network is checked group by group.
 """
 
 from __future__ import annotations

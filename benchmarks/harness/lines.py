@@ -49,7 +49,7 @@ class Lines:
         self.records = {name: self.records[name] for name in sorted(self.records) if name in known}
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(record, allow_nan=False) + "\n" for record in self), encoding="utf-8")
-        os.replace(temporary, self.path)
+        temporary.replace(self.path)
 
 
 def _ends_clean(path: Path) -> bool:

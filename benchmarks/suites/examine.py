@@ -8,10 +8,10 @@ from collections import Counter
 from functools import cache
 from typing import Any
 
-import suites
-from suites import Case
 from torch import nn
 
+import suites
+from suites import Case
 from weightspace.errors import WeightspaceError
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import Spec, derive, randomized, verify
@@ -28,8 +28,8 @@ def by_name(suite: str) -> dict[str, Case]:
 def derivation(suite: str, name: str) -> Record:
     """Derives a network as it is used, on the meta device where its suite offers that.
 
-    The seconds are those of the processor, on one thread, so that what else runs on the machine does not count; building
-    the network is left out.
+    The seconds are those of the processor, on one thread, so that what else runs on the machine does not count;
+    building the network is left out.
     """
     case = by_name(suite)[name]
     record: Record = {"suite": suite, "family": case.family, "name": name}

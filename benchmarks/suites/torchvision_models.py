@@ -1,0 +1,31 @@
+"""torchvision's classifiers, with random weights."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torchvision
+from torch import nn
+
+from suites import Case
+from suites.smallest import images, smallest
+from weightspace.source import Inputs
+from weightspace.source.construction import construct
+
+SIDE = 224
+OPTIONS: dict[str, dict[str, Any]] = {"inception_v3": {"init_weights": False}, "googlenet": {"init_weights": False}}
+
+
+def cases() -> list[Case]:
+    found = []
+    for name in torchvision.models.list_models(module=torchvision.models):
+        family = f"torchvision {torchvision.models.get_model_builder(name).__module__.rpartition('.')[2]}"
+        create = partial(torchvision.models.get_model, name, weights=None, **OPTIONS.get(name, {}))
+        build = partial(smallest, family, create, "image_size", 3, SIDE)
+        found.append(Case(family, name, build, partial(_usual, create)))
+    return found
+
+
+def _usual(create: Any) -> tuple[nn.Module, Inputs]:
+    return construct(create, meta=True).eval(), images(1, 3, SIDE)
