@@ -1,0 +1,314 @@
+"""Transpositions that a derivation does not claim, drawn to see whether it misses any.
+
+A finished context still knows every set of indices that stays in place by identity: a frozen atom, or a stretch that
+was ordered from the start. All of them, with the free atoms, are the *classes* here. A conjecture moves indices of
+classes on every axis that carries them, as a group of a spec would:
+
+* ``within``: two indices, or two blocks of equal length, of one frozen class;
+* ``across``: an index of one class and an index of another that lies beside it wherever it occurs, or the two wholes;
+* ``per outer``: two indices of a free class for one index only of a class that it shares a product with;
+* ``joint``: as ``within``, in several frozen classes of one size at once, as where an operator without a rule froze
+  both of its sides;
+* ``untied``: as ``within``, on a part only of the axes that carry a class, a stretch in the order of the network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import torch
+from torch import Tensor
+
+from weightspace.errors import SpecError
+from weightspace.symmetry.action import act
+from weightspace.symmetry.block import axis_pieces
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.derive import named_spec
+from weightspace.symmetry.element import Element
+from weightspace.symmetry.group import Group
+from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, resolve
+from weightspace.symmetry.spec import Spec
+
+Place = tuple[str, int]  # tensor, axis
+Apply = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+Draw = Callable[[Random], "Move"]
+BLOCKS = 0.25  # share of draws that move blocks of equal length, where the size has divisors
+
+
+@dataclass(frozen=True)
+class Move:
+    """One transposition of indices or blocks.
+
+    Attributes:
+        places: The axes on which it acts.
+        apply: The tensors of a state dict that it changes, by name, from the state dict.
+        rest: The same on the axes of the class that it leaves out, if any: where these do not matter, the move is one
+            that the spec has.
+    """
+
+    places: tuple[Place, ...]
+    apply: Apply
+    rest: Apply | None = None
+
+
+@dataclass(frozen=True)
+class Conjecture:
+    """A family of transpositions that the spec does not have.
+
+    Attributes:
+        kind: What is moved (see the module).
+        size: Number of indices of the class, or of the larger one of two.
+        reason: Why the derivation does not move them.
+        draw: Draws one transposition.
+    """
+
+    kind: str
+    size: int
+    reason: str
+    draw: Draw
+
+
+@dataclass(frozen=True)
+class Conjectures:
+    """What to try on a network: ``close`` for every class, ``wide`` for sets and parts of classes."""
+
+    close: tuple[Conjecture, ...]
+    wide: tuple[Conjecture, ...]
+
+
+def conjectures(context: Context) -> Conjectures:
+    """The transpositions to try after a finished derivation.
+
+    Args:
+        context: As `weightspace.symmetry.propagate.propagate` returns it.
+    """
+    spec, names = named_spec(_with_identities(context), lambda atom: True)
+    frozen = {names[atom]: atom.frozen for atom in names if atom.frozen is not None}
+    classes = [group for group in spec.groups if group.size > 1]
+    close = [
+        *(_within(spec, group, frozen[group.name]) for group in classes if group.name in frozen),
+        *_across(spec, frozen),
+        *(each for group in classes if group.name not in frozen for each in _per_outer(spec, group)),
+    ]
+    wide = [
+        *(_joint(spec, together, frozen) for together in _companions(spec, frozen)),
+        *(
+            _untied(spec, group, frozen.get(group.name, "tied"))
+            for group in classes
+            if len(spec.occurrences(group.name)) > 1
+        ),
+    ]
+    return Conjectures(tuple(close), tuple(wide))
+
+
+def _with_identities(context: Context) -> Context:
+    """The context with ordered stretches of the tensors of the state dict as frozen atoms, the same one everywhere."""
+    atoms: dict[int, tuple[Fixed, Atom]] = {}  # the stretch is kept, so that its id stays its own
+
+    def identified(label: Label) -> Label:
+        match label:
+            case Fixed():
+                return atoms.setdefault(id(label), (label, Atom(label.size, frozen=label.reason or "ordered")))[1]
+            case Product():
+                return Product([identified(factor) for factor in label.factors])
+            case Sum():
+                return Sum([identified(part) for part in label.parts], label.runs, label.case)
+            case _:
+                return label
+
+    labels = dict(context.labels)
+    for ref in context.trace.tensors.values():
+        labels[ref.key] = [identified(resolve(label)) for label in context.algebra.plain(labels[ref.key])]
+    return dataclasses.replace(context, labels=labels)
+
+
+# -------------------------------------------------------------------------------------- one class, or several at once
+
+
+def _within(spec: Spec, group: Group, reason: str) -> Conjecture:
+    return Conjecture("within", group.size, reason, _moving(spec, {group.name}, spec.occurrences(group.name)))
+
+
+def _joint(spec: Spec, names: frozenset[str], frozen: Mapping[str, str]) -> Conjecture:
+    places = sorted({place for name in names for place in spec.occurrences(name)})
+    reasons = sorted({frozen[name] for name in names})
+    size = next(group.size for group in spec.groups if group.name in names)
+    return Conjecture("joint", size, "; ".join(reasons), _moving(spec, names, places))
+
+
+def _untied(spec: Spec, group: Group, reason: str) -> Conjecture:
+    places: list[Place] = []
+    for tensor in dict.fromkeys(tensor for tensor, _ in spec.occurrences(group.name)):
+        # What a weight (out, in) reads comes before what it writes.
+        places += reversed([place for place in spec.occurrences(group.name) if place[0] == tensor])
+
+    def draw(random: Random) -> Move:
+        length = random.randrange(1, len(places))
+        start = random.randrange(len(places) - length + 1)
+        perm = _transposition(group.size, random)
+        chosen, rest = places[start : start + length], places[:start] + places[start + length :]
+        move = _class_move(spec, {group.name}, chosen, perm)
+        return dataclasses.replace(move, rest=_class_move(spec, {group.name}, rest, perm).apply)
+
+    return Conjecture("untied", group.size, reason, draw)
+
+
+def _companions(spec: Spec, frozen: Mapping[str, str]) -> list[frozenset[str]]:
+    """Sets of frozen classes of one size: those with one reason, those inside of one module, and neighbours."""
+    sizes = {group.name: group.size for group in spec.groups if group.name in frozen and group.size > 1}
+    found: dict[tuple[object, ...], list[str]] = {}
+    for name, size in sizes.items():
+        found.setdefault(("reason", frozen[name], size), []).append(name)
+        modules = [tensor.split(".")[:-1] for tensor, _ in spec.occurrences(name)]
+        common = [words[0] for words in itertools.takewhile(lambda w: len(set(w)) == 1, zip(*modules, strict=False))]
+        for depth in range(len(common) + 1):
+            found.setdefault(("module", *common[:depth], size), []).append(name)
+    by_size: dict[int, list[str]] = {}
+    for name, size in sizes.items():
+        by_size.setdefault(size, []).append(name)
+    sets = [*found.values(), *(list(pair) for names in by_size.values() for pair in itertools.pairwise(names))]
+    return list(dict.fromkeys(frozenset(names) for names in sets if len(names) > 1))
+
+
+def _moving(spec: Spec, names: set[str] | frozenset[str], places: Sequence[Place]) -> Draw:
+    """Draws a transposition in some classes of one size, on some axes."""
+    size = next(group.size for group in spec.groups if group.name in names)
+    return lambda random: _class_move(spec, names, places, _transposition(size, random))
+
+
+def _class_move(spec: Spec, names: set[str] | frozenset[str], places: Sequence[Place], perm: Tensor) -> Move:
+    def permute(pieces: Pieces, index: Tensor) -> None:
+        for groups, positions in pieces:
+            moved = positions
+            for dim, group in enumerate(groups):
+                if group in names:
+                    moved = moved.index_select(dim, perm)
+            index[positions] = moved
+
+    return _axis_move(spec, places, permute)
+
+
+def _transposition(size: int, random: Random) -> Tensor:
+    """Two indices exchanged: far apart or near, or two blocks of equal length."""
+    perm = torch.arange(size)
+    lengths = [n for n in range(2, size // 2 + 1) if size % n == 0]
+    length = random.choice(lengths) if lengths and random.random() < BLOCKS else 1
+    count = size // length
+    i = random.randrange(count)
+    apart = random.choice([1, random.randrange(1, count), count // 2])
+    j = (i + apart) % count
+    block = torch.arange(length)
+    perm[i * length + block], perm[j * length + block] = j * length + block, i * length + block
+    return perm
+
+
+# -------------------------------------------------------------------------------------- two classes side by side
+
+
+def _across(spec: Spec, frozen: Mapping[str, str]) -> Iterator[Conjecture]:
+    alike: dict[object, list[Group]] = {}
+    for group in spec.groups:
+        alike.setdefault(_surroundings(spec, group.name), []).append(group)
+    for groups in alike.values():
+        for x, y in itertools.combinations(groups, 2):
+            reasons = dict.fromkeys(frozen.get(group.name, "split") for group in (x, y))
+            yield Conjecture("across", max(x.size, y.size), "; ".join(reasons), _exchanging(spec, x, y))
+
+
+def _surroundings(spec: Spec, name: str) -> tuple[object, ...]:
+    """For every axis that carries a class: what it shares its products with."""
+    found = []
+    for tensor, axis in spec.occurrences(name):
+        for piece in axis_pieces(spec.tensors[tensor].axes[axis]):
+            if name in piece.groups:
+                others = [
+                    "here" if group == name else (group, size)
+                    for group, size in zip(piece.groups, piece.index.shape, strict=True)
+                ]
+                found.append((tensor, axis, tuple(others)))
+    return tuple(found)
+
+
+def _exchanging(spec: Spec, x: Group, y: Group) -> Draw:
+    def draw(random: Random) -> Move:
+        whole = x.size == y.size > 1 and random.random() < BLOCKS
+        i, j = random.randrange(x.size), random.randrange(y.size)
+
+        def exchange(pieces: Pieces, index: Tensor) -> None:
+            mine = [(positions, groups.index(x.name)) for groups, positions in pieces if x.name in groups]
+            theirs = [(positions, groups.index(y.name)) for groups, positions in pieces if y.name in groups]
+            for (a, dim), (b, _) in zip(mine, theirs, strict=True):
+                if not whole:
+                    a, b = a.select(dim, i), b.select(dim, j)
+                index[a], index[b] = b, a
+
+        return _axis_move(spec, spec.occurrences(x.name), exchange)
+
+    return draw
+
+
+# -------------------------------------------------------------------------------------- one outer index only
+
+
+def _per_outer(spec: Spec, inner: Group) -> Iterator[Conjecture]:
+    """Free indices that share a product with others, permuted for one index of these only."""
+    places = spec.occurrences(inner.name)
+    tensors = {tensor: spec.tensors[tensor] for tensor, _ in places}
+    beside = {
+        group
+        for tensor, axis in places
+        for piece in axis_pieces(spec.tensors[tensor].axes[axis])
+        if inner.name in piece.groups
+        for group in piece.groups
+    }
+    for outer in spec.groups:
+        if outer.name not in beside or outer == inner or outer.name in inner.depends_on or outer.size == 1:
+            continue
+        groups = tuple(
+            Group(group.name, group.size, (outer.name,) if group == inner else ()) for group in spec.all_groups
+        )
+        try:
+            conjectured = Spec(groups, tensors, {})
+        except SpecError:  # some tensor has no index of the outer class, or several
+            continue
+        yield Conjecture(
+            "per outer", inner.size, f"tied across {outer.name}", _for_one(conjectured, inner, outer, places)
+        )
+
+
+def _for_one(spec: Spec, inner: Group, outer: Group, places: Sequence[Place]) -> Draw:
+    def draw(random: Random) -> Move:
+        perms = torch.arange(inner.size).repeat(outer.size, 1)
+        perms[random.randrange(outer.size)] = _transposition(inner.size, random)
+        element = Element(spec.all_groups, {inner.name: perms})
+        return Move(
+            tuple(places),
+            lambda state: {name: act(spec.blocks[name], element, state[name]) for name in spec.tensors},
+        )
+
+    return draw
+
+
+# -------------------------------------------------------------------------------------- moving the indices of axes
+
+Pieces = list[tuple[tuple[str | None, ...], Tensor]]  # of an axis: the classes of its dimensions, positions on the axis
+
+
+def _axis_move(spec: Spec, places: Sequence[Place], change: Callable[[Pieces, Tensor], None]) -> Move:
+    """A move given by what it does to the index of every axis."""
+
+    def apply(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        moved: dict[str, Tensor] = {}
+        for tensor, axis in places:
+            tree = spec.tensors[tensor].axes[axis]
+            index = torch.arange(tree.size)
+            change([(piece.groups, piece.index) for piece in axis_pieces(tree)], index)
+            value = moved.get(tensor, state[tensor])
+            moved[tensor] = value.index_select(axis, index.to(value.device))
+        return moved
+
+    return Move(tuple(places), apply)
