@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 JOBS_PER_WORKER = 100  # then a fresh process, so that what libraries cache does not pile up
-MEMORY_WORDS = ("allocate memory", "out of memory", "bad_alloc")
+MEMORY_WORDS = ("MemoryError", "allocate memory", "out of memory", "bad_alloc")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
 from collections import Counter
@@ -15,9 +16,10 @@ from suites import Case
 from weightspace.errors import WeightspaceError
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import Spec, derive, randomized, verify
+from weightspace.symmetry.spec import BOUNDARY_REASONS
 
 Record = dict[str, Any]
-BOUNDARY = ("input", "output", "single")  # reasons for frozen axes that are no shortfall
+EXPECTED = (*BOUNDARY_REASONS, "single")  # reasons for frozen axes that are no shortfall
 
 
 @cache
@@ -49,8 +51,24 @@ def derivation(suite: str, name: str) -> Record:
         "groups": len(spec.groups),
         "completeness": spec.completeness,
         "seconds": round(time.process_time() - start, 4),
-        "frozen": dict(Counter(axis.reason for axis in spec.frozen if axis.reason not in BOUNDARY).most_common()),
+        "frozen": dict(Counter(axis.reason for axis in spec.frozen if axis.reason not in EXPECTED).most_common()),
+        "unmoved": unmoved(spec),
     }
+
+
+def unmoved(spec: Spec) -> dict[str, int]:
+    """Number of parameter elements that no group moves and that completeness counts, by the reasons of their axes."""
+    reasons: dict[str, set[str]] = {}
+    for axis in spec.frozen:
+        reasons.setdefault(axis.tensor, set()).add(axis.reason)
+    movable = {group.name for group in spec.groups}
+    found = Counter[str]()
+    for name, tensor in spec.tensors.items():
+        elements = sum(math.prod(block.shape) for block in spec.blocks[name] if not block.groups & movable)
+        why = reasons.get(name, {"single"}) - set(BOUNDARY_REASONS)
+        if tensor.kind == "parameter" and elements and why:
+            found[" + ".join(sorted(why))] += elements
+    return dict(found.most_common())
 
 
 def verification(suite: str, name: str, thorough: bool) -> Record:

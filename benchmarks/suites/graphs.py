@@ -16,7 +16,7 @@ from weightspace.source import Inputs
 from weightspace.source.construction import construct
 
 NODES, EDGES, IN, HIDDEN, OUT, FEATURES, RELATIONS = 11, 40, 6, 12, 4, 3, 3
-Layer = Callable[[int, int], nn.Module]
+Layer = Callable[..., nn.Module]  # (features before, features after)
 
 
 class Graph(nn.Module):

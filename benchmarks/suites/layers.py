@@ -21,7 +21,7 @@ TOKENS, WIDTH, HIDDEN, STEPS = 23, 12, 20, 7
 class Recurrent(nn.Module):
     """Tokens, a recurrent layer, logits at every step."""
 
-    def __init__(self, layer: type[nn.RNNBase], **options: Any) -> None:
+    def __init__(self, layer: Callable[..., nn.RNNBase], **options: Any) -> None:
         super().__init__()
         self.embedding = nn.Embedding(TOKENS, WIDTH)
         self.recurrent = layer(WIDTH, HIDDEN, batch_first=True, **options)

@@ -14,7 +14,9 @@ from weightspace.source import Inputs
 from weightspace.source.construction import construct
 
 SIDE = 224
-OPTIONS: dict[str, dict[str, Any]] = {"inception_v3": {"init_weights": False}, "googlenet": {"init_weights": False}}
+# Their slow initialisation is of no use here, and their auxiliary classifiers exist in training alone.
+PLAIN = {"init_weights": False, "aux_logits": False}
+OPTIONS: dict[str, dict[str, Any]] = {"inception_v3": PLAIN, "googlenet": PLAIN}
 
 
 def cases() -> list[Case]:
