@@ -126,6 +126,8 @@ def derived(entry: Sample) -> Derived:
         hints |= context.algebra.new_hints
     operands = [context.get(ref) for ref in recorded.tensors.values()]
     results = [context.get(ref, varying=True) for ref in recorded.outputs]
+    for ref in recorded.outputs:  # a result shows its own dimensions only, not which index of another axis was chosen
+        context.marks.pop(ref.key, None)
     return Derived(recorded, context, operands, results)
 
 

@@ -196,7 +196,8 @@ class Algebra:
         if site is not None and (site, outer) in self.hints:
             atom.bound = side_by_side([Atom(inner, frozen=atom.frozen) for _ in range(outer)])
             return self.split(atom, outer)
-        pair = Atom(outer, None if site is None else (site, outer), atom.frozen), Atom(inner, frozen=atom.frozen)
+        known = site is None or atom.frozen is not None  # what stays in place needs no finer cut
+        pair = Atom(outer, None if known else (site, outer), atom.frozen), Atom(inner, frozen=atom.frozen)
         atom.bound = Product(pair)
         return pair
 

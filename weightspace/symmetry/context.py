@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from weightspace.symmetry.algebra import Algebra
 from weightspace.symmetry.call import Call, TensorRef
-from weightspace.symmetry.label import Fixed, Label, Labels, Uniform, resolve
+from weightspace.symmetry.choice import Choice, Mark, Values, with_choices, within
+from weightspace.symmetry.label import Atom, Fixed, Label, Labels, Product, Uniform, resolve
 from weightspace.symmetry.trace import Trace
 from weightspace.symmetry.uncovered import Uncovered
 
@@ -21,6 +22,11 @@ class Context:
         labels: Labels by tensor key.
         spaces: Iteration spaces of contractions and of operations that mix along a dimension: the dimensions over which
             terms are formed. They decide which inner groups are independent per outer index.
+        space_marks: The choices that hold in each of the spaces.
+        values: For integer tensors whose entries are indices of an axis: which axis.
+        marks: The choices that tensors carry.
+        carried: The choices that the outputs of the call at work get from its operands.
+        makers: The call that made a tensor, for those that were met already.
         statistics: Keys of tensors that a normalisation layer uses as running statistics.
         uncovered: Operators without a rule, by name.
         written: Storages that some operator writes in place.
@@ -32,15 +38,28 @@ class Context:
     algebra: Algebra
     labels: dict[int, Labels] = field(default_factory=dict)
     spaces: list[Labels] = field(default_factory=list)
+    space_marks: list[tuple[Mark, ...]] = field(default_factory=list)
+    values: dict[int, Values] = field(default_factory=dict)
+    marks: dict[int, tuple[Mark, ...]] = field(default_factory=dict)
+    carried: tuple[Mark, ...] = ()
+    makers: dict[int, Call] = field(default_factory=dict)
     statistics: set[int] = field(default_factory=set)
     uncovered: dict[str, Uncovered] = field(default_factory=dict)
     written: set[int] = field(default_factory=set)
     used: set[int] = field(default_factory=set)
     site: int = 0
 
-    def get(self, ref: TensorRef, *, varying: bool = False) -> Labels:
-        """Labels of a tensor, one per dimension; varying ones are collapsed unless asked for."""
+    def get(self, ref: TensorRef, *, varying: bool = False, valued: bool = False) -> Labels:
+        """Labels of a tensor, one per dimension.
+
+        Args:
+            ref: The tensor.
+            varying: Keep varying labels; else they are collapsed.
+            valued: The rule takes entries that are indices of an axis for such; else that axis must stay in place.
+        """
         self.used.add(ref.key)
+        if not valued and ref.key in self.values:
+            self.freeze(self.values[ref.key].label, why=f"{self.algebra.reason} of index numbers")
         if ref.key not in self.labels:
             self.labels[ref.key] = self._constant(ref)
         labels = self.labels[ref.key]
@@ -84,6 +103,60 @@ class Context:
     def contract(self, space: Labels) -> None:
         """Notes the iteration space of an operation that sums or mixes over some dimensions."""
         self.spaces.append(space)
+        self.space_marks.append(self.carried)
+
+    def carry(self, *refs: TensorRef) -> None:
+        """Lets the outputs, and the spaces noted from now on, carry the choices of some operands.
+
+        Only for operators whose entries depend on entries of the operands that agree in all indices that they share.
+        """
+        chosen = {ref.key: [mark.choice for mark in self.marks.get(ref.key, ())] for ref in refs}
+        self.carried = tuple(
+            Mark(
+                choice,
+                tuple(self.get(ref, varying=True, valued=True) for ref in refs if choice not in chosen[ref.key]),
+            )
+            for choice in dict.fromkeys(choice for choices in chosen.values() for choice in choices)
+        )
+
+    def assign(self, ref: TensorRef, values: Values | None) -> None:
+        """Says that the entries of an integer tensor are indices of an axis."""
+        if values is None:
+            self.values.pop(ref.key, None)
+        elif ref.storage in self.written:  # a later write would change the numbers
+            self.freeze(values.label, why=f"{self.algebra.reason}: index numbers are overwritten")
+        else:
+            self.values[ref.key] = values
+
+    def numbers(self, ref: TensorRef) -> Values | None:
+        """The axis of which the entries of a tensor are indices, for a rule that looks something up by them."""
+        values = self.values.get(ref.key)
+        if values is not None and values.tied:
+            self.freeze(values.label, why="equal entries are taken in their order")
+        return values
+
+    def choose(self, numbers: Sequence[tuple[Values, Labels]]) -> None:
+        """Lets the outputs carry what was chosen by some numbers, given with the labels of their dimensions."""
+        self.carried = tuple(Mark(Choice(values.origin, values.label, tuple(places))) for values, places in numbers)
+
+    def identified(self, label: Label) -> Label:
+        """The label with ordered stretches replaced by frozen atoms, which can be recognised elsewhere."""
+        label = resolve(label)
+        match label:
+            case Fixed():
+                return Atom(label.size, frozen=label.reason)
+            case Product():
+                return Product([self.identified(factor) for factor in label.factors])
+            case _:
+                return label
+
+    def extended(self) -> Iterator[Labels]:
+        """Labels of all tensors and spaces, with the axes of their numbers and choices as further dimensions."""
+        for key, labels in self.labels.items():
+            extra = [resolve(self.values[key].label)] if key in self.values else []
+            yield [*with_choices(labels, self.marks.get(key, ())), *extra]
+        for space, marks in zip(self.spaces, self.space_marks, strict=True):
+            yield with_choices(space, marks)
 
     def fixed(self, size: int, origin: Label | None = None) -> Label:
         """The label of a dimension whose indices the operator distinguishes.
@@ -106,11 +179,12 @@ class Context:
         return tuple([self.fixed(size) for size in ref.shape] for ref in call.outputs)
 
     def set(self, ref: TensorRef, labels: Labels) -> None:
-        """Labels a tensor."""
+        """Labels a tensor that the call at work made or wrote."""
         if ref.storage in self.written:
             # A later write through a view must reach this label too, so nothing in it may be uniform.
             labels = [self.algebra.fresh(label) for label in labels]
         self.labels[ref.key] = labels
+        self.marks[ref.key] = within(labels, self.carried)
 
     def _constant(self, ref: TensorRef) -> Labels:
         varies = self.trace.constants.get(ref.key, tuple(True for _ in ref.shape))

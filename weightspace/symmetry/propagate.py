@@ -44,14 +44,18 @@ def run(context: Context) -> None:
 
 
 def _step(context: Context, call: Call) -> None:
+    context.carried = ()
     function = find_rule(call.op)
     result = context.unknown(call) if function is None else function(context, call)
     outputs = result if isinstance(result, tuple) else (result,)
     shapes = [tuple(label.size for label in labels) for labels in outputs]
     if shapes != [ref.shape for ref in call.outputs]:
         outputs = context.unknown(call)
+        context.carried = ()
     for ref, labels in zip(call.outputs, outputs, strict=True):
         context.set(ref, labels)
+        context.makers[ref.key] = call
     for ref in call.written:
+        context.marks.pop(ref.key, None)
         if call.outputs and ref.shape == call.output.shape:
             context.set(ref, context.labels[call.output.key])

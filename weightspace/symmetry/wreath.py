@@ -24,7 +24,7 @@ def dependencies(context: Context, atoms: Iterable[Atom]) -> dict[Atom, tuple[At
     known = set(atoms)
     allowed: dict[Atom, set[Atom]] = {}
     order: Counter[tuple[Atom, Atom]] = Counter()
-    for labels in _distinct([*context.labels.values(), *context.spaces]):
+    for labels in _distinct(context.extended()):
         _restrict(labels, known, allowed)
         for label in labels:
             for outer, inner in _nested(label):

@@ -49,11 +49,6 @@ SAMPLES = [
     sample(aten.cumsum_.default, "a . -> a .", lambda x: x.clone().cumsum_(1), (3, 4)),
     sample(aten.cumprod_.default, ". a -> . a", lambda x: x.clone().cumprod_(0), (3, 4)),
     reduction(aten.cumprod.default, 0, wanted=". b c -> . b c"),
-    reduction(aten.max.dim, 1, wanted="a . c -> a c, a c"),
-    reduction(aten.min.dim, -1, True, wanted="a b . -> a b 1, a b 1"),
-    reduction(aten.argmax.default, 0, wanted=". b c -> b c"),
-    reduction(aten.argmax.default, case="of all", wanted=". . . -> ()"),
-    reduction(aten.argmin.default, -1, True, wanted="a b . -> a b 1"),
     sample(aten.cumsum.default, "() -> ()", lambda x: x.cumsum(0), (), case="scalar"),
     sample(
         aten.sum.dim_IntList,

@@ -15,6 +15,8 @@ from weightspace.symmetry.rules import (  # noqa: F401 - importing a family regi
     normalization,
     pointwise,
     reduction,
+    scatter,
+    selection,
     spatial,
     view,
 )

@@ -6,7 +6,7 @@ import torch
 
 from weightspace.symmetry.call import Call
 from weightspace.symmetry.context import Context
-from weightspace.symmetry.label import Labels, Uniform
+from weightspace.symmetry.label import Atom, Labels, Uniform
 from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
@@ -34,13 +34,18 @@ def constant(context: Context, call: Call) -> Labels:
 
 
 @rule(
-    aten.arange.default,
-    aten.arange.start,
-    aten.arange.start_step,
-    aten.eye.default,
-    aten.eye.m,
     aten.linspace.default,
 )
 def counted(context: Context, call: Call) -> Labels:
     """Values that tell the indices apart."""
     return [context.fixed(size) for size in call.output.shape]
+
+
+@rule(aten.eye.default, aten.eye.m)
+def identity(context: Context, call: Call) -> Labels:
+    """The identity matrix stays itself when its rows and columns move together."""
+    rows, columns = call.output.shape
+    if rows != columns or rows <= 1:
+        return [context.fixed(rows), context.fixed(columns)]
+    axis = Atom(rows)
+    return [axis, axis]

@@ -1,22 +1,38 @@
-"""Look-ups by index: the axis that is indexed stays in place, the others pass."""
+"""Look-ups by index: the axis that is looked into stays in place, unless the numbers live on that very axis."""
 
 from __future__ import annotations
 
 import torch
 
-from weightspace.symmetry.call import Call
+from weightspace.symmetry.call import Call, TensorRef
 from weightspace.symmetry.context import Context
-from weightspace.symmetry.label import Labels, Uniform
+from weightspace.symmetry.label import Label, Labels, Uniform, resolve
 from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
 
 
+def look_up(context: Context, axis: Label, index: TensorRef, why: str) -> Label:
+    """Ties an axis to the one that the numbers live on; other numbers tell its indices apart."""
+    values = context.numbers(index)
+    if values is not None:
+        return context.unify(axis, values.label)
+    context.freeze(axis, why=why)
+    return resolve(axis)
+
+
+def chosen_by(context: Context, *indices: TensorRef) -> None:
+    """Notes that what was looked up belongs to the indices that some numbers chose."""
+    numbers = [(context.numbers(index), context.get(index, valued=True)) for index in indices]
+    context.choose([(values, places) for values, places in numbers if values is not None])
+
+
 @rule(aten.embedding.default)
 def embedding(context: Context, call: Call) -> Labels:
     """Rows of a table."""
-    context.freeze(context.get(call["weight"])[0], why="embedding index")
-    return [*context.get(call["indices"]), context.get(call["weight"])[1]]
+    look_up(context, context.get(call["weight"])[0], call["indices"], "embedding index")
+    chosen_by(context, call["indices"])
+    return [*context.get(call["indices"], valued=True), context.get(call["weight"])[1]]
 
 
 @rule(aten.index_select.default)
@@ -26,20 +42,22 @@ def index_select(context: Context, call: Call) -> Labels:
     if not labels:
         return labels
     dim = call["dim"] % len(labels)
-    context.freeze(labels[dim], why="index")
+    look_up(context, labels[dim], call["index"], "index")
+    chosen_by(context, call["index"])
     labels = context.get(call["self"])
-    labels[dim] = context.get(call["index"])[0] if call["index"].shape else Uniform(1)
+    labels[dim] = context.get(call["index"], valued=True)[0] if call["index"].shape else Uniform(1)
     return labels
 
 
 @rule(aten.gather.default)
 def gather(context: Context, call: Call) -> Labels:
     """One chosen index per entry of the index tensor."""
-    index, labels = context.get(call["index"]), context.get(call["self"])
+    index, labels = context.get(call["index"], valued=True), context.get(call["self"])
     if not labels or not index:
         return context.unknown(call)[0]
     along = call["dim"] % len(labels)
-    context.freeze(labels[along], why="index")
+    read = look_up(context, labels[along], call["index"], "index")
+    labels = context.get(call["self"])
     result: Labels = []
     for dim, label in enumerate(index):
         if dim == along:
@@ -49,6 +67,7 @@ def gather(context: Context, call: Call) -> Labels:
         else:
             context.freeze(labels[dim], label)
             result.append(context.fixed(label.size))
+    context.contract([*(resolve(label) for label in result), resolve(read)])
     return result
 
 
@@ -60,12 +79,12 @@ def index(context: Context, call: Call) -> Labels:
     refs = [indices[dim] for dim in places]
     if any(ref.dtype in (torch.bool, torch.uint8) for ref in refs):
         return context.unknown(call)[0]
-    labels = context.get(call["self"])
-    context.freeze(*(labels[dim] for dim in places), why="index")
-    labels = context.get(call["self"])
+    for dim, ref in zip(places, refs, strict=True):
+        look_up(context, context.get(call["self"])[dim], ref, "index")
     shape = torch.broadcast_shapes(*(ref.shape for ref in refs))
-    chosen = context.broadcast([context.get(ref) for ref in refs], shape)
-    kept = [label for dim, label in enumerate(labels) if dim not in places]
+    chosen = context.broadcast([context.get(ref, valued=True) for ref in refs], shape)
+    chosen_by(context, *refs)
+    kept = [label for dim, label in enumerate(context.get(call["self"])) if dim not in places]
     together = places == list(range(places[0], places[-1] + 1))
     front = places[0] if together else 0
     return [*kept[:front], *chosen, *kept[front:]]

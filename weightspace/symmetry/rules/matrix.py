@@ -13,6 +13,7 @@ aten = torch.ops.aten
 
 
 def _product(context: Context, equation: str, x: TensorRef, y: TensorRef, bias: TensorRef | None = None) -> Labels:
+    context.carry(x, y, *([] if bias is None else [bias]))
     result = context.einsum(equation, context.get(x), context.get(y))
     if bias is None:
         return result

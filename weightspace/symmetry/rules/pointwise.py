@@ -11,7 +11,7 @@ from weightspace.symmetry.call import Call
 from weightspace.symmetry.context import Context
 from weightspace.symmetry.label import Labels, Uniform, Varying, resolve
 from weightspace.symmetry.regroup import slice_dim
-from weightspace.symmetry.rules.registry import rule
+from weightspace.symmetry.rules.registry import copying, rule
 
 aten = torch.ops.aten
 
@@ -35,6 +35,7 @@ aten = torch.ops.aten
 def pointwise(context: Context, call: Call) -> tuple[Labels, ...]:
     """Every output entry depends on the input entries at the same place."""
     inputs = call.inputs
+    context.carry(*inputs)
     shape = call.output.shape if call.outputs else ()
     varying = [ref for ref in inputs if any(isinstance(label, Varying) for label in context.get(ref, varying=True))]
     if len(varying) == 1 and varying[0].shape == shape and not call.written:
@@ -56,6 +57,7 @@ def pointwise(context: Context, call: Call) -> tuple[Labels, ...]:
     aten.lift_fresh.default,
     aten._to_copy.default,
 )
+@copying
 def same(context: Context, call: Call) -> Labels:
     """The output is the first input."""
     return context.get(call.inputs[0], varying=True)
@@ -66,6 +68,7 @@ def glu(context: Context, call: Call) -> Labels:
     """One half of a dimension gates the other."""
     dim = call["dim"] % len(call.output.shape)
     length = call.output.shape[dim]
+    context.carry(call["self"])
     labels = context.get(call["self"])
     first, second = (slice_dim(context.algebra, labels, dim, start, length)[dim] for start in (0, length))
     labels[dim] = context.unify(first, second)

@@ -49,6 +49,7 @@ def reduce(context: Context, call: Call) -> tuple[Labels, ...]:
 
 
 def _drop(context: Context, call: Call) -> tuple[Labels, ...]:
+    context.carry(call["self"])
     labels, dims = context.get(call["self"]), _dims(call)
     kept: Labels = [Uniform(1) if dim in dims else label for dim, label in enumerate(labels)]
     if call.arguments.get("keepdim"):
@@ -59,6 +60,7 @@ def _drop(context: Context, call: Call) -> tuple[Labels, ...]:
 @rule(aten._softmax.default, aten._log_softmax.default, aten._safe_softmax.default)
 def softmax(context: Context, call: Call) -> Labels:
     """Normalises over a dimension, which stays."""
+    context.carry(call["self"])
     labels = context.get(call["self"])
     along = call["dim"] % len(labels)
     context.contract([label for dim, label in enumerate(labels) if dim != along])
@@ -74,11 +76,3 @@ def scan(context: Context, call: Call) -> Labels:
         context.freeze(labels[along])
         labels[along] = context.fixed(labels[along].size)
     return labels
-
-
-@rule(aten.max.dim, aten.min.dim, aten.argmax.default, aten.argmin.default)
-def position(context: Context, call: Call) -> tuple[Labels, ...]:
-    """Answers with an index, so the indices that it ran over are told apart."""
-    labels, dims = context.get(call["self"]), _dims(call)
-    context.freeze(*(labels[dim] for dim in dims))
-    return _drop(context, call)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
 from typing import TypeAlias
 
 import torch
@@ -35,6 +38,25 @@ def rule(*overloads: torch._ops.OpOverload) -> Callable[[Rule], Rule]:
         return function
 
     return register
+
+
+def copying(function: Rule) -> Rule:
+    """Declares that every entry of the outputs is one of the first operand: choices and index numbers go with it."""
+
+    @wraps(function)
+    def copied(context: Context, call: Call) -> Labels | tuple[Labels, ...]:
+        source = call.inputs[0]
+        values = context.values.pop(source.key, None)  # moving numbers about does not read them
+        context.carry(source)
+        result = function(context, call)
+        if values is not None:
+            context.values[source.key] = values
+            for ref in call.outputs:
+                whole = math.prod(ref.shape) == math.prod(source.shape)
+                context.assign(ref, values if whole else replace(values, origin=ref.key))
+        return result
+
+    return copied
 
 
 def registered(overload: torch._ops.OpOverload) -> Rule | None:

@@ -11,12 +11,13 @@ from weightspace.symmetry.algebra import MisfitError
 from weightspace.symmetry.call import Call
 from weightspace.symmetry.context import Context
 from weightspace.symmetry.label import Labels, Product, Uniform, resolve
-from weightspace.symmetry.rules.registry import rule
+from weightspace.symmetry.rules.registry import copying, rule
 
 aten = torch.ops.aten
 
 
 @rule(aten.view.default, aten._unsafe_view.default, aten._reshape_alias.default, aten.reshape.default)
+@copying
 def reshape(context: Context, call: Call) -> Labels:
     """Row-major regrouping of the entries."""
     labels = context.get(call["self"], varying=True)
@@ -33,6 +34,7 @@ def _cuts(shape: tuple[int, ...]) -> set[int]:
 
 
 @rule(aten.permute.default)
+@copying
 def permute(context: Context, call: Call) -> Labels:
     """Dimensions in another order."""
     labels = context.get(call["self"], varying=True)
@@ -40,6 +42,7 @@ def permute(context: Context, call: Call) -> Labels:
 
 
 @rule(aten.transpose.int, aten.transpose_.default)
+@copying
 def transpose(context: Context, call: Call) -> Labels:
     """Two dimensions change places."""
     labels = context.get(call["self"], varying=True)
@@ -50,12 +53,14 @@ def transpose(context: Context, call: Call) -> Labels:
 
 
 @rule(aten.t.default, aten.t_.default)
+@copying
 def t(context: Context, call: Call) -> Labels:
     """A matrix transposed."""
     return context.get(call["self"], varying=True)[::-1]
 
 
 @rule(aten.unsqueeze.default, aten.unsqueeze_.default)
+@copying
 def unsqueeze(context: Context, call: Call) -> Labels:
     """A dimension of size 1 more."""
     labels = context.get(call["self"], varying=True)
@@ -71,6 +76,7 @@ def unsqueeze(context: Context, call: Call) -> Labels:
     aten.squeeze_.dim,
     aten.squeeze_.dims,
 )
+@copying
 def squeeze(context: Context, call: Call) -> Labels:
     """Dimensions of size 1 less."""
     labels = context.get(call["self"], varying=True)
@@ -80,6 +86,7 @@ def squeeze(context: Context, call: Call) -> Labels:
 
 
 @rule(aten.expand.default)
+@copying
 def expand(context: Context, call: Call) -> Labels:
     """Dimensions of size 1 repeated: nothing depends on their index."""
     labels = context.get(call["self"], varying=True)
@@ -92,6 +99,7 @@ def expand(context: Context, call: Call) -> Labels:
 
 
 @rule(aten.as_strided.default, aten.as_strided_.default)
+@copying
 def as_strided(context: Context, call: Call) -> Labels | tuple[Labels, ...]:
     """Understood only where it changes nothing but the strides of dimensions of size 1."""
     ref = call["self"]
@@ -103,6 +111,7 @@ def as_strided(context: Context, call: Call) -> Labels | tuple[Labels, ...]:
 
 
 @rule(aten.repeat.default)
+@copying
 def repeat(context: Context, call: Call) -> Labels:
     """Whole copies one after the other."""
     labels = context.get(call["self"])
@@ -115,6 +124,7 @@ def repeat(context: Context, call: Call) -> Labels:
 
 
 @rule(aten.slice.Tensor)
+@copying
 def slice_(context: Context, call: Call) -> Labels:
     """A stretch of a dimension; with a step, one index of every stretch."""
     labels = context.get(call["self"], varying=True)
@@ -142,6 +152,7 @@ def slice_(context: Context, call: Call) -> Labels:
 
 
 @rule(aten.select.int)
+@copying
 def select(context: Context, call: Call) -> Labels:
     """One index of a dimension."""
     labels = context.get(call["self"], varying=True)
@@ -152,6 +163,7 @@ def select(context: Context, call: Call) -> Labels:
 
 
 @rule(aten.split.Tensor, aten.split_with_sizes.default, aten.unsafe_split.Tensor)
+@copying
 def split(context: Context, call: Call) -> tuple[Labels, ...]:
     """A dimension cut into stretches."""
     results = []
@@ -166,6 +178,7 @@ def split(context: Context, call: Call) -> tuple[Labels, ...]:
 
 
 @rule(aten.unbind.int)
+@copying
 def unbind(context: Context, call: Call) -> tuple[Labels, ...]:
     """Every index of a dimension as a tensor of its own."""
     results = []
