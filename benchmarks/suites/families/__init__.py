@@ -1,0 +1,1 @@
+"""Model families of transformers, a table for each kind."""
