@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +14,7 @@ from torch.func import functional_call
 from weightspace.checkpoint import Checkpoint
 from weightspace.errors import CheckpointMismatchError, DataError, SourceError
 from weightspace.source.base import Inputs, Source
+from weightspace.source.precision import InDouble
 from weightspace.source.user_error import describe
 from weightspace.structure import disposable
 
@@ -90,7 +91,8 @@ class Program:
 
         Args:
             state: Weights by name; a tied tensor may be given under any one of its names. Half precision runs in
-                float32. The device of the weights is where the network runs.
+                float32, float64 in float64 throughout, even where the code casts to less on the way. The device of the
+                weights is where the network runs.
             inputs: The call; the example call by default. Floating tensors are cast to the type of the weights.
 
         Raises:
@@ -166,7 +168,8 @@ class Program:
         tensors = self._tensors(state)
         anchor = next((t for t in tensors.values() if t.is_floating_point()), torch.empty(0))
         call = inputs.cast(anchor.dtype, anchor.device)
-        with torch.no_grad(), _fixed_random_state(anchor.device):
+        precision = InDouble() if anchor.dtype == torch.float64 else nullcontext()
+        with torch.no_grad(), _fixed_random_state(anchor.device), precision:
             try:
                 module = disposable(self._module)
                 return functional_call(module, tensors, call.args, dict(call.kwargs), tie_weights=True)
