@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from weightspace.symmetry.axis import Axis, FixedAxis, GroupAxis, ProductAxis, SumAxis
 from weightspace.symmetry.context import Context
+from weightspace.symmetry.freedom import freedoms_of
 from weightspace.symmetry.group import Group
 from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Uniform, leaf_labels, resolve
+from weightspace.symmetry.naming import extend_names
 from weightspace.symmetry.propagate import propagate
 from weightspace.symmetry.spec import Spec, TensorKind, TensorSpec
 from weightspace.symmetry.trace import Trace, trace
@@ -40,7 +43,8 @@ def derive(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] |
 
 def spec_of(context: Context) -> Spec:
     """Turns the labels of a finished pass into a specification."""
-    return named_spec(context, _is_free)[0]
+    spec, names = named_spec(context, _is_free)
+    return replace(spec, freedoms=freedoms_of(context, names))
 
 
 def named_spec(context: Context, movable: Callable[[Atom], bool]) -> tuple[Spec, dict[Atom, str]]:
@@ -64,7 +68,7 @@ def named_spec(context: Context, movable: Callable[[Atom], bool]) -> tuple[Spec,
     outers = dependencies(context, occurrences)
     needed = {outer for group in outers.values() for outer in group}
     carried = [atom for atom in occurrences if movable(atom) or atom in needed]
-    names = _group_names({atom: occurrences[atom] for atom in carried})
+    names = extend_names({}, {atom: occurrences[atom] for atom in carried})
     groups = [
         Group(
             names[atom],
@@ -91,21 +95,6 @@ def _kind(context: Context, name: str) -> TensorKind:
     if name in recorded.parameters:
         return "parameter"
     return "statistic" if recorded.tensors[name].key in context.statistics else "buffer"
-
-
-def _group_names(first: Mapping[Atom, str]) -> dict[Atom, str]:
-    """A name for every group: the first tensor that carries it without its last word, numbered where shared."""
-    names: dict[Atom, str] = {}
-    used: set[str] = set()
-    for atom, tensor in first.items():
-        stem = tensor.removesuffix(".weight").removesuffix(".bias")
-        number = 2
-        name = stem
-        while name in used:
-            name, number = f"{stem}#{number}", number + 1
-        used.add(name)
-        names[atom] = name
-    return names
 
 
 def _fix(label: Label, carried: Iterable[Atom]) -> Label:

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from weightspace.symmetry.action import act
 from weightspace.symmetry.axis import Axis, FixedAxis, GroupAxis, axis_from_json, axis_to_json, leaves
 from weightspace.symmetry.block import Block, tensor_blocks
 from weightspace.symmetry.element import Element
+from weightspace.symmetry.freedom.freedom import Freedoms
 from weightspace.symmetry.group import Group, check_groups
 from weightspace.symmetry.uncovered import Uncovered
 
@@ -68,6 +69,7 @@ class Spec:
         tensors: Axes of every tensor of the state dict, by name.
         aliases: Other names of tied tensors: alias -> name in ``tensors``.
         uncovered: Operators without a rule, which froze what they touch.
+        freedoms: What is free beside the permutations: scales, signs, rotations, invertible maps.
 
     Raises:
         SpecError: If the groups and axes do not fit together.
@@ -77,6 +79,7 @@ class Spec:
     tensors: Mapping[str, TensorSpec]
     aliases: Mapping[str, str]
     uncovered: tuple[Uncovered, ...] = ()
+    freedoms: Freedoms = field(default_factory=Freedoms)
 
     def __post_init__(self) -> None:
         check_groups(self.all_groups)
@@ -210,6 +213,7 @@ class Spec:
             },
             "aliases": dict(self.aliases),
             "uncovered": [operator.to_json() for operator in self.uncovered],
+            **({"freedoms": self.freedoms.to_json()} if self.freedoms.all else {}),
         }
 
     @classmethod
@@ -236,14 +240,15 @@ class Spec:
                 },
                 {str(alias): str(name) for alias, name in data["aliases"].items()},
                 tuple(Uncovered.from_json(operator) for operator in data.get("uncovered", ())),
+                Freedoms.from_json(data["freedoms"]) if "freedoms" in data else Freedoms(),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SpecError(f"the spec document is damaged ({error!r}); derive it again with wsp spec") from error
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of what acts on what; what froze the rest, and where, does not count."""
-        content = {key: value for key, value in self.to_json().items() if key != "uncovered"}
+        """SHA-256 of which permutation acts on what; freedoms, and what froze the rest and where, do not count."""
+        content = {key: value for key, value in self.to_json().items() if key not in ("freedoms", "uncovered")}
         document = json.dumps(_without_reasons(content), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(document.encode()).hexdigest()
 

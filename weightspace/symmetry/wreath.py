@@ -7,19 +7,22 @@ space that contains d, h occurs either once in the same product or exactly once 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from weightspace.symmetry.context import Context
 from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Uniform, Varying, cases, resolve
 
 
-def dependencies(context: Context, atoms: Iterable[Atom]) -> dict[Atom, tuple[Atom, ...]]:
+def dependencies(
+    context: Context, atoms: Iterable[Atom], *, of: Callable[[Atom], bool] = lambda atom: atom.frozen is None
+) -> dict[Atom, tuple[Atom, ...]]:
     """For every movable atom the outer atoms that its permutation may depend on, outermost first.
 
     Args:
         context: A finished context.
         atoms: Atoms that occur in parameters; frozen ones may serve as outer index.
+        of: Which atoms to answer for; by default the movable ones.
     """
     known = set(atoms)
     allowed: dict[Atom, set[Atom]] = {}
@@ -31,7 +34,7 @@ def dependencies(context: Context, atoms: Iterable[Atom]) -> dict[Atom, tuple[At
                 order[outer, inner] += 1
     chosen: dict[Atom, set[Atom]] = {}
     for atom in known:
-        if atom.frozen is None:
+        if of(atom):
             chosen[atom] = {
                 outer
                 for outer in allowed.get(atom, set())

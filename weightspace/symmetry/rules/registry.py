@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import torch
 
@@ -16,10 +16,12 @@ from weightspace.symmetry.label import Labels
 
 Rule: TypeAlias = Callable[[Context, Call], Labels | tuple[Labels, ...]]
 
+_Function = TypeVar("_Function", bound=Rule)
+
 _TABLE: dict[torch._ops.OpOverload, Rule] = {}
 
 
-def rule(*overloads: torch._ops.OpOverload) -> Callable[[Rule], Rule]:
+def rule(*overloads: torch._ops.OpOverload) -> Callable[[_Function], _Function]:
     """Registers a rule for ATen overloads.
 
     A rule reads the labels of its inputs, makes equal what the operator ties together, and returns the labels of its
@@ -30,7 +32,7 @@ def rule(*overloads: torch._ops.OpOverload) -> Callable[[Rule], Rule]:
         ValueError: If an overload has a rule already.
     """
 
-    def register(function: Rule) -> Rule:
+    def register(function: _Function) -> _Function:
         for overload in overloads:
             if overload in _TABLE:
                 raise ValueError(f"{overload} has two rules")

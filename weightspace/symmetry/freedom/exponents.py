@@ -1,0 +1,224 @@
+"""Exponents: how every dimension of every tensor of a trace answers to a rescaling of the units of a network.
+
+Rescale each unit u of a group by a factor s_u. A tensor whose dimension carries the group then changes by s_u to some
+power along that dimension: its exponent, the same for all units. What an operator demands of exponents are linear
+equations: those that a contraction sums over must cancel, those of summands agree, those of factors add. A solution is
+a freedom of the network. The same equations over other numbers describe other freedoms: modulo 2 they are about signs;
+with 1 and -1 for a space and its dual, and all that is not linear forbidden, about invertible maps; and with inner
+products of a vector with itself allowed, about rotations.
+
+Labels of this pass have the trees of the permutation pass, with an atom of its own for every occurrence of a group in a
+tensor: bound atoms have equal exponents, frozen ones the exponent 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from weightspace.symmetry.algebra import Algebra
+from weightspace.symmetry.freedom.freedom import KINDS, Kind
+from weightspace.symmetry.freedom.system import LinearSystem
+from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Uniform, Varying, leaf_labels, resolve
+
+NONLINEAR: tuple[Kind, ...] = ("linear", "rotation")  # what an operator that works unit by unit rules out
+
+
+class Zero(Uniform):
+    """A uniform dimension of a tensor that is zero: it fits every exponent."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Mark:
+    """What is special about the values of a dimension, as far as rotations are concerned.
+
+    Attributes:
+        scale: Tensor by which a normalised vector was multiplied: to be folded into what reads it.
+        shift: Tensor that was added then, to be folded into the biases of what reads it.
+        square: The atom whose squares these values are; nothing may be done with them but to sum them.
+    """
+
+    scale: int | None = None
+    shift: int | None = None
+    square: Atom | None = None
+
+
+class ExponentAlgebra(Algebra):
+    """The algebra of labels whose atoms stand for exponents."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.systems = {kind: LinearSystem(modulo_2=kind in ("sign", "rotation")) for kind in KINDS}
+        self.marks: dict[int, Mark] = {}
+        self._numbers: dict[int, int] = {}
+        self._numbered: list[Atom] = []  # kept alive, so that identities are never reused
+
+    # ------------------------------------------------------------------ equations
+
+    def number(self, atom: Atom) -> int:
+        """The unknown that stands for the exponent of an atom."""
+        if id(atom) not in self._numbers:
+            self._numbers[id(atom)] = len(self._numbered)
+            self._numbered.append(atom)
+        return self._numbers[id(atom)]
+
+    def equate(self, *terms: tuple[Atom, int | Fraction], kinds: Iterable[Kind] = KINDS) -> None:
+        """Demands ``sum of coefficient * exponent = 0`` in the systems of some kinds."""
+        numbered = [(self.number(atom), coefficient) for atom, coefficient in terms]
+        for kind in kinds:
+            self.systems[kind].equate(numbered)
+
+    def rule_out(self, *labels: Label, kinds: Iterable[Kind]) -> None:
+        """Demands that the exponents of labels are 0 in the systems of some kinds."""
+        for label in labels:
+            for leaf in leaf_labels(resolve(label)):
+                if isinstance(leaf, Atom):
+                    self.equate((leaf, 1), kinds=kinds)
+
+    def spoil(self, atom: Atom) -> None:
+        """Rules out rotations of a marked atom."""
+        mark = self.marks.get(id(atom))
+        if mark is not None:
+            self.rule_out(atom, *([mark.square] if mark.square else []), kinds=("rotation",))
+
+    def close(self) -> None:
+        """Adds what bound and frozen atoms mean, once the pass is over."""
+        for atom in list(self._numbered):
+            found = resolve(atom)
+            if found is atom:
+                if atom.frozen is not None:
+                    self.equate((atom, 1))
+            elif isinstance(found, Atom):
+                self.equate((atom, 1), (found, -1))
+                if found.frozen is not None:
+                    self.equate((found, 1))
+            else:  # taken apart after all: what was said about the whole is not known of its parts
+                self.equate((atom, 1))
+                self.rule_out(found, kinds=KINDS)
+
+    # ------------------------------------------------------------------ labels made from others
+
+    def copied(self, label: Label, *, thaw: bool = False) -> tuple[Label, list[tuple[Atom, Atom]]]:
+        """A label of the same structure with new atoms, and the (new, old) pairs; frozen atoms stay unless thawed."""
+        pairs: list[tuple[Atom, Atom]] = []
+
+        def copy(part: Label) -> Label:
+            match part:
+                case Atom():
+                    if part.frozen is not None and not thaw:
+                        return part
+                    pairs.append((Atom(part.size), part))
+                    return pairs[-1][0]
+                case Product():
+                    return Product([copy(factor) for factor in part.factors])
+                case Sum():
+                    return Sum([copy(piece) for piece in part.parts], part.runs, part.case)
+                case Varying():
+                    return Varying([copy(choice) for choice in part.choices], part.case)
+                case _:
+                    return part
+
+        return copy(resolve(label)), pairs
+
+    def dual(self, label: Label) -> Label:
+        """A label whose exponents cancel those of the given one."""
+        new, pairs = self.copied(label)
+        for fresh, old in pairs:
+            self.equate((fresh, 1), (old, 1))
+        return new
+
+    def times(self, x: Label, y: Label, *, power: int = 1, ruled_out: Sequence[Kind] = NONLINEAR) -> Label:
+        """Exponents of a product of two tensors (with ``power=-1`` a quotient) along one dimension."""
+        x, y = resolve(x), resolve(y)
+        if isinstance(y, Uniform):
+            return x
+        if isinstance(x, Uniform) and power == 1:
+            return y
+        self.rule_out(x, y, kinds=ruled_out)
+        if isinstance(y, Fixed):
+            return x
+        if isinstance(x, (Uniform, Fixed)):
+            return self.powered(y, Fraction(power))
+        product, products = self.copied(x)
+        factor, factors = self.copied(x)  # what the second factor must be, given the result
+        for (result, old), (other, _) in zip(products, factors, strict=True):
+            self.equate((result, 1), (old, -1), (other, -power), kinds=("scale", "sign"))
+            self.equate((result, 1), kinds=ruled_out)
+            self.equate((other, 1), kinds=ruled_out)
+        self.unify(factor, y)
+        return resolve(product)
+
+    def powered(self, label: Label, exponent: Fraction) -> Label:
+        """Exponents of a power of a tensor."""
+        self.rule_out(label, kinds=NONLINEAR)
+        new, pairs = self.copied(label)
+        for fresh, old in pairs:
+            self.equate((fresh, 1), (old, -exponent), kinds=("scale",))
+            self.equate((fresh, 1), kinds=NONLINEAR)
+            if exponent.denominator == 1:
+                self.equate((fresh, 1), (old, -exponent.numerator), kinds=("sign",))
+            else:
+                self.equate((fresh, 1), kinds=("sign",))
+                self.equate((old, 1), kinds=("sign",))
+        return new
+
+    def squared(self, atom: Atom) -> Atom:
+        """Exponents of the square of a vector, which a rotation keeps once it is summed."""
+        square = Atom(atom.size)
+        self.equate((square, 1), (atom, -2), kinds=("scale",))
+        self.equate((square, 1), kinds=("sign", "linear"))
+        self.equate((atom, 1), kinds=("linear",))
+        self.marks[id(square)] = Mark(square=atom)
+        return square
+
+    def scaled(self, vector: Atom, scale: Label, mark: Mark) -> Atom:
+        """Exponents of a normalised vector times a parameter that can be folded into what reads the product."""
+        product = self.times(vector, scale, ruled_out=("linear",))
+        assert isinstance(product, Atom)
+        self.equate((product, 1), (vector, -1), kinds=("rotation",))
+        self.marks[id(product)] = mark
+        return product
+
+    def shifted(self, product: Atom, shift: Label) -> None:
+        """Demands that a shift goes with a scaled vector; a rotation folds it away."""
+        shift = resolve(shift)
+        if isinstance(shift, Atom):
+            self.equate((product, 1), (shift, -1), kinds=("scale", "sign"))
+            self.equate((shift, 1), kinds=("linear",))
+        else:
+            self.freeze(product)
+            self.freeze(shift)
+
+    # ------------------------------------------------------------------ bringing labels together
+
+    def bind(self, atom: Atom, label: Label) -> Label:
+        """As in the base class; values of different standing cannot be rotated together."""
+        found = super().bind(atom, label)
+        if found is not atom:
+            leaves = [leaf for leaf in leaf_labels(resolve(found)) if isinstance(leaf, Atom)]
+            if any(self.marks.get(id(leaf)) is not self.marks.get(id(atom)) for leaf in leaves):
+                self.spoil(atom)
+                self.rule_out(found, kinds=("rotation",))
+        return found
+
+    def join(self, x: Label, y: Label) -> Label:
+        """As in the base class, but values that do not depend on an index have the exponent 0 there."""
+        x, y = resolve(x), resolve(y)
+        if x.size == y.size and x.size > 1:
+            if isinstance(x, Zero) or isinstance(y, Zero):
+                return y if isinstance(x, Zero) else x
+            if isinstance(x, Uniform) and not isinstance(y, Uniform):
+                return self.freeze(y)
+            if isinstance(y, Uniform) and not isinstance(x, Uniform):
+                return self.freeze(x)
+        return super().join(x, y)
+
+    def agree(self, labels: Sequence[Label]) -> Label:
+        """The common exponents of summands along one dimension."""
+        result = labels[0]
+        for label in labels[1:]:
+            result = self.unify(result, label)
+        return resolve(result)

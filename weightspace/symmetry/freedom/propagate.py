@@ -1,0 +1,84 @@
+"""The second pass over a trace: what its operators demand of exponents."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from weightspace.symmetry.call import Call
+from weightspace.symmetry.context import Context
+from weightspace.symmetry.freedom.context import ExponentContext, Occurrence
+from weightspace.symmetry.freedom.demands import apply
+from weightspace.symmetry.freedom.exponents import ExponentAlgebra
+from weightspace.symmetry.label import Fixed, Labels, Uniform
+
+
+def exponents(context: Context) -> ExponentContext:
+    """Collects the demands on the exponents of all tensors of a trace.
+
+    Args:
+        context: The finished permutation pass, whose labels say how the axes of parameters are composed.
+    """
+    recorded = context.trace
+    result = ExponentContext(recorded, ExponentAlgebra())
+    result.written = {ref.storage for call in recorded.calls for ref in call.written}
+    sharing: dict[int, set[int]] = defaultdict(set)
+    for call in recorded.calls:
+        for ref in (*call.inputs, *call.outputs):
+            sharing[ref.storage].add(ref.key)
+    for name, ref in recorded.tensors.items():
+        result.owned[ref.key] = name
+        labels: Labels = []
+        for axis, label in enumerate(context.algebra.plain(context.labels[ref.key])):
+            new, pairs = result.algebra.copied(label, thaw=True)
+            labels.append(new)
+            result.occurrences += [
+                Occurrence(name, axis, number, unit, atom) for number, (atom, unit) in enumerate(pairs)
+            ]
+        result.labels[ref.key] = labels
+        if not ref.dtype.is_floating_point:
+            result.freeze(*labels)
+    for ref in recorded.inputs:
+        result.labels[ref.key] = [Fixed(size, "input") if size > 1 else Uniform(1) for size in ref.shape]
+    for call in recorded.calls:
+        _step(result, call, sharing)
+    result.permissive = False
+    for ref in recorded.outputs:
+        result.freeze(*result.get(ref), why="output")
+    for ref in recorded.tensors.values():
+        if ref.key not in result.used:
+            result.freeze(*result.labels[ref.key], why="unused")
+    uses = Counter(key for call in recorded.calls for key in {ref.key for ref in call.inputs})
+    _settle_readings(result, uses)
+    for occurrence in result.occurrences:
+        result.algebra.number(occurrence.exponent)
+    result.algebra.close()
+    return result
+
+
+def _step(context: ExponentContext, call: Call, sharing: dict[int, set[int]]) -> None:
+    context.call = call
+    context.algebra.reason = call.name
+    before = {ref.key: context.labels.get(ref.key) for ref in call.written}
+    for ref, labels in zip(call.outputs, apply(context, call), strict=True):
+        context.set(ref, labels)
+    for ref in call.written:
+        old = before[ref.key]
+        if not call.outputs or ref.shape != call.output.shape:
+            context.freeze(*(old or ()))
+            continue
+        new = context.labels[call.output.key]
+        if old is not None and len(sharing[ref.storage]) > 1:  # others see the same entries
+            new = [context.algebra.agree(pair) for pair in zip(old, new, strict=True)]
+        context.set(ref, new)
+
+
+def _settle_readings(context: ExponentContext, uses: Counter[int]) -> None:
+    """Rules out rotations where a scale or shift cannot be folded into all that reads the vector."""
+    plain = {id(atom) for atom in context.plain}
+    for reading in context.readings:
+        keys = [key for key in (reading.mark.scale, reading.mark.shift) if key is not None]
+        folds = all(uses[key] == 1 for key in keys) and id(reading.axis) not in plain
+        if reading.mark.shift is not None:
+            folds = folds and reading.bias in context.owned and uses[reading.bias or 0] == 1
+        if not folds:
+            context.algebra.rule_out(reading.axis, kinds=("rotation",))

@@ -1,0 +1,138 @@
+"""Values of freedoms: factors, signs and matrices, at random and as they act on the blocks of a tensor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from weightspace.errors import SpecError
+from weightspace.symmetry.block import Block
+from weightspace.symmetry.freedom.freedom import Fold, Freedom, Freedoms, Place
+
+SPREAD = math.log(2.0)  # random factors and singular values lie between 1/2 and 2
+
+
+def random_value(freedoms: Freedoms, freedom: Freedom, generator: torch.Generator) -> Tensor:
+    """A random value of a freedom, in float64, of shape ``freedoms.shape(freedom)``.
+
+    Factors are log-uniform between 1/2 and 2, rotations uniform (Haar), invertible maps have log-uniform singular
+    values between 1/2 and 2.
+    """
+    shape = freedoms.shape(freedom)
+    if freedom.kind == "scale":
+        return torch.exp(SPREAD * (2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1))
+    if freedom.kind == "sign":
+        return 2.0 * torch.randint(0, 2, shape, generator=generator).double() - 1
+    if freedom.kind == "rotation":
+        return _rotation(shape, generator, centred=freedom.centred)
+    stretch = torch.exp(SPREAD * (2 * torch.rand(shape[:-1], generator=generator, dtype=torch.float64) - 1))
+    left, right = (_rotation(shape, generator, centred=False) for _ in range(2))
+    return left * stretch.unsqueeze(-2) @ right
+
+
+def _rotation(shape: tuple[int, ...], generator: torch.Generator, *, centred: bool) -> Tensor:
+    """Orthogonal matrices; centred ones keep the vector of ones."""
+    n = shape[-1]
+    if not centred:
+        q, r = torch.linalg.qr(torch.randn(shape, generator=generator, dtype=torch.float64))
+        return q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
+    basis, _ = torch.linalg.qr(
+        torch.cat([torch.ones(n, 1, dtype=torch.float64), torch.eye(n, dtype=torch.float64)[:, 1:]], dim=1)
+    )
+    inside = torch.zeros(shape, dtype=torch.float64)
+    inside[..., 0, 0] = 1.0
+    if n > 1:
+        inside[..., 1:, 1:] = _rotation((*shape[:-2], n - 1, n - 1), generator, centred=False)
+    return basis @ inside @ basis.T
+
+
+def inverse_value(freedom: Freedom, value: Tensor) -> Tensor:
+    """The value that undoes another."""
+    return torch.linalg.inv(value) if freedom.matrix else 1.0 / value
+
+
+def product(freedom: Freedom, first: Tensor, second: Tensor) -> Tensor:
+    """The value that acts as ``first`` and then as ``second``."""
+    return second @ first if freedom.matrix else second * first
+
+
+def change_block(freedom: Freedom, value: Tensor, place: Place, block: Block, entries: Tensor) -> Tensor:
+    """The entries of a block after a freedom has acted on one of its dimensions.
+
+    Args:
+        freedom: The freedom.
+        value: Its value, of shape (outer..., n) or (outer..., n, n).
+        place: Where it acts, with the exponent.
+        block: The block.
+        entries: Of shape ``block.shape``, floating.
+
+    Raises:
+        SpecError: If a variance would become negative.
+    """
+    outer = block.dims[place.dim].outer
+    value = value.to(entries)
+    if freedom.matrix:
+        matrix = value if place.exponent > 0 else torch.linalg.inv(value).mT
+        dims = (*outer, place.dim)
+        last = tuple(range(-len(dims), 0))
+        moved = entries.movedim(dims, last)
+        return torch.einsum("...ij,...j->...i", matrix, moved).movedim(last, dims)
+    factor = _aligned(value, (*outer, place.dim), entries.dim()) ** place.exponent
+    if not place.offset:
+        return entries * factor
+    changed = factor * (entries + place.offset) - place.offset
+    if bool((changed < 0).any()):
+        raise SpecError(
+            f"tensor '{place.tensor}': expected a scale under which the variance stays positive, found one that makes "
+            f"it {float(changed.min()):.1e}; take a larger scale"
+        )
+    return changed
+
+
+def _aligned(value: Tensor, dims: tuple[int, ...], rank: int) -> Tensor:
+    """A value whose dimensions are those of a block, in any order, with size 1 elsewhere."""
+    order = sorted(range(len(dims)), key=lambda i: dims[i])
+    value = value.permute(order)
+    shape = [1] * rank
+    for i in order:
+        shape[dims[i]] = value.shape[order.index(i)]
+    return value.reshape(shape)
+
+
+def fold(freedoms: Freedoms, folded: Fold, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that change when the scale and shift of a normalisation are taken into what reads it.
+
+    Folding is exact: W (g n + b) + c = (W g) n + (W b + c).
+    """
+    scale = tensors[folded.scale]
+    shift = None if folded.shift is None else tensors[folded.shift]
+    result: dict[str, Tensor] = {folded.scale: torch.ones_like(scale)}
+    if folded.shift is not None and shift is not None:
+        result[folded.shift] = torch.zeros_like(shift)
+    for place, bias in folded.readers:
+        before = tensors[place.tensor]
+        weight = result.get(place.tensor, before).clone()
+        block = freedoms.blocks[place.tensor][place.block]
+        entries = block.read(weight)
+        block.write(weight, entries * _aligned(scale.to(entries), (place.dim,), entries.dim()))
+        result[place.tensor] = weight
+        if bias is not None and shift is not None:
+            # The bias lies along the only other axis, and every block of the matrix adds its part to it.
+            whole = torch.zeros_like(before)
+            old = block.read(before)
+            block.write(whole, old * _aligned(shift.to(old), (place.dim,), old.dim()))
+            axis = next(i for i, size in enumerate(_axis_dims(block)) if place.dim in size)
+            result[bias] = result.get(bias, tensors[bias]) + whole.sum(axis)
+    return result
+
+
+def _axis_dims(block: Block) -> list[range]:
+    """Which dimensions of a block belong to each axis of its tensor."""
+    dims, start = [], 0
+    for piece in block.pieces:
+        dims.append(range(start, start + len(piece.groups)))
+        start += len(piece.groups)
+    return dims

@@ -1,0 +1,206 @@
+"""Transformations: a permutation together with values of freedoms, with composition, inverse and action."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from weightspace.errors import SpecError
+from weightspace.symmetry.element import Element
+from weightspace.symmetry.freedom.freedom import KINDS, Freedom
+from weightspace.symmetry.freedom.values import change_block, fold, inverse_value, product, random_value
+from weightspace.symmetry.spec import Spec
+
+
+@dataclass(frozen=True, eq=False)
+class Transformation:
+    """An element of the whole symmetry group of a network.
+
+    It acts by its rotations first (for which scales and shifts of normalisations are folded into what reads them), then
+    by its other freedoms, then by its permutation.
+
+    Attributes:
+        spec: The symmetry.
+        element: The permutation.
+        values: By name of the freedom: factors of shape (outer..., n), or matrices of shape (outer..., n, n), float64.
+            Freedoms that are not named act as the identity.
+
+    Raises:
+        SpecError: If a value has another shape than its freedom says.
+    """
+
+    spec: Spec
+    element: Element
+    values: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        freedoms = self.spec.freedoms
+        if self.element.groups != self.spec.all_groups:
+            raise SpecError("the group element belongs to another spec")
+        for name, value in self.values.items():
+            if name not in freedoms.by_name:
+                raise SpecError(f"'{name}' is not a freedom of the spec")
+            shape = freedoms.shape(freedoms.by_name[name])
+            if tuple(value.shape) != shape:
+                raise SpecError(f"freedom '{name}': expected values of shape {shape}, found {tuple(value.shape)}")
+
+    @classmethod
+    def identity(cls, spec: Spec) -> Transformation:
+        """The transformation that changes nothing."""
+        return cls(spec, spec.identity())
+
+    @classmethod
+    def random(
+        cls, spec: Spec, generator: torch.Generator, kinds: Iterable[str] = ("permutation", *KINDS)
+    ) -> Transformation:
+        """A random transformation made of some kinds of symmetry (see `random_value`)."""
+        kinds = set(kinds)
+        element = spec.random_element(generator) if "permutation" in kinds else spec.identity()
+        freedoms = spec.freedoms
+        values = {f.name: random_value(freedoms, f, generator) for f in freedoms.all if f.kind in kinds}
+        return cls(spec, element, values)
+
+    def restrict(self, names: Iterable[str]) -> Transformation:
+        """The transformation that acts as this one in the named groups and freedoms, and nowhere else."""
+        keep = set(names)
+        return Transformation(
+            self.spec, self.element.restrict(keep), {name: v for name, v in self.values.items() if name in keep}
+        )
+
+    # ------------------------------------------------------------------ the group
+
+    def then(self, other: Transformation) -> Transformation:
+        """The transformation that acts as ``self`` first and as ``other`` second.
+
+        A rotation of ``other`` folds scales into their readers, and with them what ``self`` did to these scales.
+
+        Raises:
+            SpecError: If the two belong to different specs.
+        """
+        if self.spec is not other.spec and self.spec.hash != other.spec.hash:
+            raise SpecError("transformations of two different specs cannot be composed")
+        freedoms = self.spec.freedoms
+        folded = {
+            one.scale for name in other.values for one in freedoms.by_name[name].folds if name in freedoms.by_name
+        }
+        values: dict[str, Tensor] = {}
+        for freedom in freedoms.all:
+            first, second = self.values.get(freedom.name), other.values.get(freedom.name)
+            if first is not None and any(place.tensor in folded for place in freedom.places):
+                first = None
+            if second is not None:
+                second = self._within_signs(freedom, self._carried(freedom, second, back=True))
+            if first is not None and second is not None:
+                values[freedom.name] = product(freedom, first, second)
+            elif first is not None or second is not None:
+                values[freedom.name] = first if second is None else second  # type: ignore[assignment]
+        return Transformation(self.spec, self.element.then(other.element), values)
+
+    def inverse(self) -> Transformation:
+        """The transformation that undoes this one, on weights whose scales are folded where it rotates."""
+        by_name = self.spec.freedoms.by_name
+        values = {
+            name: self._carried(
+                by_name[name], self._within_signs(by_name[name], inverse_value(by_name[name], value)), back=False
+            )
+            for name, value in self.values.items()
+        }
+        return Transformation(self.spec, self.element.inverse(), values)
+
+    def _carried(self, freedom: Freedom, value: Tensor, *, back: bool) -> Tensor:
+        """A value as units see it before (``back``) or after the permutation has moved them."""
+        freedoms = self.spec.freedoms
+        group = freedoms.group(freedom.group)
+        names = (*group.depends_on, group.name)
+        if not any(name in self.element.perms for name in names):
+            return value
+        sizes = [freedoms.group(name).size for name in names]
+        new = dict(zip(names, torch.meshgrid(*(torch.arange(n) for n in sizes), indexing="ij"), strict=True))
+        old = tuple(self.element.lookup(name, new) for name in names)
+        slots = tuple(new[name] for name in names)
+        if freedom.matrix:  # rows and columns move together
+            rows, columns = ((*(i.unsqueeze(-1) for i in place), place[-1].unsqueeze(-2)) for place in (old, slots))
+            old, slots = rows, columns
+        result = torch.empty_like(value)
+        if back:
+            result[old] = value[slots]
+        else:
+            result[slots] = value[old]
+        return result
+
+    def _within_signs(self, freedom: Freedom, value: Tensor) -> Tensor:
+        """A rotation as it is before the signs of this transformation, which act after it: S Q S."""
+        if freedom.kind != "rotation":
+            return value
+        readers = {place.tensor for one in freedom.folds for place, _ in one.readers}
+        place = next(place for place in freedom.places if place.tensor not in readers)
+        for other, there in self.spec.freedoms.by_tensor[place.tensor]:
+            if other.kind == "sign" and (there.block, there.dim) == (place.block, place.dim):
+                signs = self.values.get(other.name)
+                if signs is not None:
+                    value = signs.unsqueeze(-1) * value * signs.unsqueeze(-2)
+        return value
+
+    # ------------------------------------------------------------------ the action
+
+    def apply(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Applies the transformation to a state dict.
+
+        Args:
+            tensors: Weights and statistics by name; aliases of tied tensors may be among them. Names that the spec
+                does not know pass through unchanged.
+
+        Returns:
+            A new dictionary in the same order, of the same dtypes. Calculations run in float64 for float64 tensors,
+            else in float32.
+
+        Raises:
+            SpecError: If a tensor has another shape than the spec says, or a variance would become negative.
+        """
+        aliases = self.spec.aliases
+        current = {aliases.get(name, name): tensor for name, tensor in tensors.items()}
+        for freedom in self.spec.freedoms.all:
+            if freedom.name in self.values and freedom.folds:
+                for one in freedom.folds:
+                    current |= fold(self.spec.freedoms, one, current)
+        changed = {name: self._changed(name, tensor, contragredient=False) for name, tensor in current.items()}
+        moved = self.spec.apply(self.element, changed)
+        return {name: moved[aliases.get(name, name)] for name in tensors}
+
+    def apply_to_gradients(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Applies the contragredient action, under which gradients of a loss with respect to weights change.
+
+        Raises:
+            SpecError: If the transformation folds scales into other tensors, which is no linear change of weights.
+        """
+        aliases = self.spec.aliases
+        for name in self.values:
+            if self.spec.freedoms.by_name[name].folds:
+                raise SpecError(f"freedom '{name}': gradients do not follow a rotation that folds scales away")
+        changed = {
+            name: self._changed(aliases.get(name, name), tensor, contragredient=True)
+            for name, tensor in gradients.items()
+        }
+        return self.spec.apply(self.element, changed)
+
+    def _changed(self, name: str, tensor: Tensor, *, contragredient: bool) -> Tensor:
+        """One tensor after all freedoms, rotations first."""
+        freedoms = self.spec.freedoms
+        acting = [
+            (freedom, place) for freedom, place in freedoms.by_tensor.get(name, ()) if freedom.name in self.values
+        ]
+        if not acting:
+            return tensor
+        expected = self.spec.tensors[name].shape
+        if tuple(tensor.shape) != expected:
+            raise SpecError(f"tensor '{name}': the spec expects shape {expected}, found {tuple(tensor.shape)}")
+        result = tensor.to(torch.float64 if tensor.dtype == torch.float64 else torch.float32, copy=True)
+        for freedom, place in sorted(acting, key=lambda pair: not pair[0].folds):
+            if contragredient:
+                place = place.dual
+            block = freedoms.blocks[name][place.block]
+            block.write(result, change_block(freedom, self.values[freedom.name], place, block, block.read(result)))
+        return result.to(tensor.dtype)
