@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from weightspace.errors import TraceError
 from weightspace.structure import disposable
 from weightspace.symmetry.call import Call, TensorRef
+from weightspace.symmetry.reach import reaching
 from weightspace.symmetry.recorder import Recorder, RecurrentOnMeta
 
 
@@ -25,7 +26,7 @@ class Trace:
     """The operators of one forward pass.
 
     Attributes:
-        calls: In the order in which they ran.
+        calls: Those that reach an output, in the order in which they ran.
         tensors: Parameters and persistent buffers by name, each tied tensor once.
         parameters: Names in ``tensors`` that are parameters.
         aliases: Other names of tied tensors: alias -> name in ``tensors``.
@@ -82,7 +83,7 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | 
         raise TraceError("an output of the network is not the result of an operator of its forward pass")
     parameters = {id(parameter) for parameter in module.parameters()}
     return Trace(
-        tuple(recorder.calls),
+        reaching(recorder.calls, outputs),
         tensors,
         frozenset(name for name, tensor in names if name in meta and id(tensor) in parameters),
         {name: canonical[id(tensor)] for name, tensor in names if canonical[id(tensor)] != name},
