@@ -7,7 +7,7 @@ space that contains d, h occurs either once in the same product or exactly once 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from weightspace.symmetry.context import Context
@@ -24,11 +24,11 @@ def dependencies(
         atoms: Atoms that occur in parameters; frozen ones may serve as outer index.
         of: Which atoms to answer for; by default the movable ones.
     """
-    known = set(atoms)
+    known = {atom: number for number, atom in enumerate(atoms)}  # their order decides where nothing else does
     allowed: dict[Atom, set[Atom]] = {}
     order: Counter[tuple[Atom, Atom]] = Counter()
     for labels in _distinct(context.extended()):
-        _restrict(labels, known, allowed)
+        _restrict(labels, known.keys(), allowed)
         for label in labels:
             for outer, inner in _nested(label):
                 order[outer, inner] += 1
@@ -43,26 +43,27 @@ def dependencies(
                 or outer.frozen is not None
                 or order[outer, atom] > order[atom, outer]
             }
-    _close(chosen)
+    _close(chosen, known)
     return {
-        atom: tuple(sorted(outers, key=lambda outer: len(chosen.get(outer, ())))) for atom, outers in chosen.items()
+        atom: tuple(sorted(outers, key=lambda outer: (len(chosen.get(outer, ())), known[outer])))
+        for atom, outers in chosen.items()
     }
 
 
-def _close(chosen: dict[Atom, set[Atom]]) -> None:
+def _close(chosen: dict[Atom, set[Atom]], known: Mapping[Atom, int]) -> None:
     """Drops dependencies until they are transitive: what depends on h depends on all that h depends on."""
     changed = True
     while changed:
         changed = False
         for outers in chosen.values():
-            for outer in outers:
+            for outer in sorted(outers, key=known.__getitem__):
                 extra = chosen.get(outer, set()) - outers
                 if extra:
                     chosen[outer] -= extra
                     changed = True
 
 
-def _restrict(labels: list[Label], known: set[Atom], allowed: dict[Atom, set[Atom]]) -> None:
+def _restrict(labels: list[Label], known: Set[Atom], allowed: dict[Atom, set[Atom]]) -> None:
     """Intersects what each atom may depend on with what one tensor permits."""
     places = [(atom, path, dim) for dim, label in enumerate(labels) for atom, path in _paths(label, ())]
     count = Counter(atom for atom, _, _ in places)
