@@ -28,6 +28,8 @@ from weightspace.symmetry.uncovered import Uncovered
 FORMAT = "weightspace-spec"
 VERSION = 1
 BOUNDARY_REASONS = ("input", "output")
+# What lies beside the input or output and has no permutation of its own: taps of a kernel, single indices.
+BESIDE_BOUNDARY = ("single", "spatial")
 
 TensorKind = Literal["parameter", "buffer", "statistic"]
 
@@ -135,7 +137,8 @@ class Spec:
     def completeness(self) -> float:
         """Share of parameter elements on at least one movable axis.
 
-        Elements all of whose axes are frozen only because they touch the input or the output are not counted.
+        Elements all of whose axes are frozen only because they touch the input or the output are not counted; neither
+        are the taps of a kernel between the two.
         """
         movable = {group.name for group in self.groups}
         covered = counted = 0
@@ -159,7 +162,9 @@ class Spec:
             for leaf in leaves(axis)
             if isinstance(leaf, FixedAxis) and leaf.size > 1
         ]
-        return bool(reasons) and all(reason in BOUNDARY_REASONS for reason in reasons)
+        return any(reason in BOUNDARY_REASONS for reason in reasons) and all(
+            reason in BOUNDARY_REASONS + BESIDE_BOUNDARY for reason in reasons
+        )
 
     # ------------------------------------------------------------------ the action
 
