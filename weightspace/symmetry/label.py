@@ -215,6 +215,11 @@ def leaf_labels(label: Label) -> Iterator[Atom | Fixed | Uniform]:
             yield label
 
 
+def factors(label: Label) -> tuple[Label, ...]:
+    """The factors of a product; any other label is its own."""
+    return label.factors if isinstance(label, Product) else (label,)
+
+
 def cases(labels: Labels) -> list[Labels]:
     """The labels of a tensor with varying ones, once for each part of the sum that they depend on."""
     labels = [resolve(label) for label in labels]

@@ -44,4 +44,13 @@ SAMPLES = [
         (2, 3, 4, 6),
         case="there and back",
     ),
+    sample(aten.unfold.default, "a*b c -> a c b; b|a", lambda x: x.unfold(0, 2, 2), (6, 3), case="side by side"),
+    sample(aten.unfold.default, "a . -> a . .", lambda x: x.unfold(1, 3, 1), (2, 6), case="overlapping"),
+    sample(aten.unfold.default, "a . -> a . .", lambda x: x.unfold(-1, 2, 2), (2, 5), case="with a rest"),
+    sample(
+        aten.channel_shuffle.default,
+        "n g*c s -> n c*g s",
+        lambda x: F.channel_shuffle(x, 2),
+        (2, 6, 4),
+    ),
 ]

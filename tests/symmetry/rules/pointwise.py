@@ -93,4 +93,6 @@ SAMPLES = [
         (3,),
         case="function of a stack",
     ),
+    unary(aten.floor_divide.default, lambda x: x // 0.3),
+    sample(aten.native_dropout.default, SAME, lambda x: torch.native_dropout(x, 0.5, False)[0], (3, 4)),
 ]

@@ -63,4 +63,6 @@ SAMPLES = [
     sample(None, "a b, a b -> a", lambda x, y: (x.softmax(0) * y).sum(1), (3, 4), (3, 4), case="softmax over rows"),
     sample(None, "a b -> a b; b|a", lambda x: x - x.mean(1, keepdim=True), (3, 4), case="centred"),
     sample(None, "[a+b] c -> a c; a|c b|c", lambda x: x[:2] / x[2:].norm(), (5, 3), case="scaled by a norm"),
+    sample(aten.aminmax.default, "a b -> a, a; b|a", lambda x: x.aminmax(dim=1), (3, 4)),
+    sample(aten.aminmax.default, "a b -> (), ()", lambda x: x.aminmax(), (3, 4), case="of all"),
 ]

@@ -197,4 +197,14 @@ SAMPLES = [
     ),
     sample(aten.arange.start, "a . -> a .", lambda x: x + torch.arange(1, 5), (3, 4)),
     sample(aten.arange.start_step, "a . -> a .", lambda x: x + torch.arange(0, 8, 2), (3, 4)),
+    sample(aten.cummax.default, "a . -> a .", lambda x: x.cummax(1).values, (3, 4)),
+    sample(aten.cummin.default, ". b -> . b, . b", lambda x: x.cummin(0), (3, 4)),
+    sample(aten.bucketize.Tensor, "a b, c -> a b", lambda x, y: torch.bucketize(x, y.sort().values), (3, 4), (5,)),
+    sample(
+        aten.searchsorted.Tensor,
+        "a c, a b -> a b; b|a c|a",
+        lambda x, y: torch.searchsorted(x.sort(-1).values, y),
+        (3, 4),
+        (3, 5),
+    ),
 ]

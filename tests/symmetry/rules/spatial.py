@@ -80,4 +80,30 @@ SAMPLES = [
         (6, 4, 6),
         case="pooling of channels in heads",
     ),
+    sample(
+        aten._upsample_nearest_exact3d.default,
+        "a b . . . -> a b . . .",
+        lambda x: F.interpolate(x, scale_factor=2, mode="nearest-exact"),
+        (2, 3, 2, 2, 2),
+    ),
+    sample(
+        aten.grid_sampler_2d.default,
+        "n c . ., n h w . -> n c h w; c|n h|n w|n",
+        lambda x, g: F.grid_sample(x, g.tanh(), align_corners=False),
+        (2, 3, 4, 4),
+        (2, 3, 5, 2),
+    ),
+    sample(
+        aten.grid_sampler_3d.default,
+        "n c . . ., n d h w . -> n c d h w; c|n d|n h|n w|n",
+        lambda x, g: F.grid_sample(x, g.tanh(), align_corners=False),
+        (2, 3, 2, 2, 2),
+        (2, 2, 3, 2, 3),
+    ),
+    sample(
+        aten.affine_grid_generator.default,
+        "n . . -> n . . .",
+        lambda t: F.affine_grid(t, [2, 1, 3, 4], align_corners=False),
+        (2, 2, 3),
+    ),
 ]

@@ -138,23 +138,6 @@ SAMPLES = [
         (6,),
         case="in two orders that do not fit",
     ),
-    sample(
-        aten.as_strided.default,
-        "a 1 b -> a 1 b",
-        lambda x: x.as_strided((2, 1, 3), (3, 7, 1)),
-        (2, 1, 3),
-        case="of ones",
-    ),
-    sample(
-        aten.as_strided.default,
-        ". . -> . .",
-        lambda x: x.as_strided((3, 2), (1, 3)),
-        (2, 3),
-        case="not understood",
-    ),
-    sample(
-        aten.as_strided_.default, "a 1 b -> a 1 b", lambda x: x.clone().as_strided_((2, 1, 3), (3, 1, 1)), (2, 1, 3)
-    ),
     sample(aten.slice.Tensor, "[a+b+c] d -> b d; a|d b|d c|d", lambda x: x[2:5], (7, 3)),
     sample(
         aten.slice.Tensor,

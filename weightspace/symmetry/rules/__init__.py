@@ -7,10 +7,13 @@ import torch
 from weightspace.symmetry.rules import (  # noqa: F401 - importing a family registers its rules
     attention,
     convolution,
+    diagonal,
+    experts,
     factory,
     fold,
     indexing,
     join,
+    linalg,
     matrix,
     normalization,
     pointwise,
@@ -18,6 +21,8 @@ from weightspace.symmetry.rules import (  # noqa: F401 - importing a family regi
     scatter,
     selection,
     spatial,
+    spectral,
+    strided,
     view,
 )
 from weightspace.symmetry.rules.registry import Rule, covered, registered

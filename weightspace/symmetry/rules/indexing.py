@@ -15,9 +15,11 @@ aten = torch.ops.aten
 def look_up(context: Context, axis: Label, index: TensorRef, why: str) -> Label:
     """Ties an axis to the one that the numbers live on; other numbers tell its indices apart."""
     values = context.numbers(index)
-    if values is not None:
+    if values is not None and values.label.size == axis.size:
         return context.unify(axis, values.label)
     context.freeze(axis, why=why)
+    if values is not None:
+        context.freeze(values.label, why=why)
     return resolve(axis)
 
 

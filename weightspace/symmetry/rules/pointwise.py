@@ -21,6 +21,7 @@ aten = torch.ops.aten
     aten.copy_.default,
     aten.fill_.Scalar,
     aten.fill_.Tensor,
+    aten.floor_divide.default,
     aten.gelu_.default,
     aten.hardswish.default,
     aten.hardswish_.default,
@@ -29,6 +30,7 @@ aten = torch.ops.aten
     aten.masked_fill_.Scalar,
     aten.masked_fill_.Tensor,
     aten.mish_.default,
+    aten.polar.default,
     aten.threshold_.default,
     aten.zero_.default,
 )
@@ -61,6 +63,16 @@ def pointwise(context: Context, call: Call) -> tuple[Labels, ...]:
 def same(context: Context, call: Call) -> Labels:
     """The output is the first input."""
     return context.get(call.inputs[0], varying=True)
+
+
+@rule(aten.native_dropout.default)
+def dropout(context: Context, call: Call) -> tuple[Labels, ...]:
+    """Nothing, unless in training."""
+    if call["train"] is not False and call["p"]:
+        return context.unknown(call)
+    context.carry(call["input"])
+    labels = context.get(call["input"])
+    return labels, list(labels)
 
 
 @rule(aten.glu.default)

@@ -26,6 +26,7 @@ def _dims(call: Call) -> set[int]:
     aten.all.dim,
     aten.amax.default,
     aten.amin.default,
+    aten.aminmax.default,
     aten.any.default,
     aten.any.dim,
     aten.linalg_vector_norm.default,

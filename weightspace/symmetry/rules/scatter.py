@@ -22,7 +22,11 @@ def frozen(context: Context, label: Label, why: str | None = None) -> Label:
 
 def _written(context: Context, axis: Label, index: TensorRef) -> Label:
     values = context.numbers(index)
-    return frozen(context, axis, "index") if values is None else context.unify(axis, values.label)
+    if values is not None and values.label.size == axis.size:
+        return context.unify(axis, values.label)
+    if values is not None:
+        context.freeze(values.label, why="index")
+    return frozen(context, axis, "index")
 
 
 def _matched(context: Context, target: Label, part: Label) -> tuple[Label, Label]:

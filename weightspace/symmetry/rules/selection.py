@@ -143,3 +143,27 @@ def compared(context: Context, call: Call) -> Labels | tuple[Labels, ...]:
     context.unify(values[0].label, values[1].label)
     context.carry(*refs)
     return context.broadcast([context.get(ref, valued=True) for ref in refs], call.output.shape)
+
+
+@rule(aten.cummax.default, aten.cummin.default)
+def running_extreme(context: Context, call: Call) -> tuple[Labels, ...]:
+    """Depends on the order of the indices, as do the numbers."""
+    labels = context.get(call["self"])
+    if labels:
+        dim = call["dim"] % len(labels)
+        context.freeze(labels[dim])
+        context.contract([label for other, label in enumerate(labels) if other != dim])
+        labels[dim] = context.fixed(labels[dim].size)
+    return labels, list(labels)
+
+
+@rule(aten.bucketize.Tensor, aten.searchsorted.Tensor)
+def bucket(context: Context, call: Call) -> Labels | tuple[Labels, ...]:
+    """How many boundaries lie below every entry: the boundaries are in order."""
+    if call.arguments.get("sorter") is not None:
+        return context.unknown(call)
+    boundaries = call.arguments.get("boundaries", call.arguments.get("sorted_sequence"))
+    *lead, last = context.get(boundaries)
+    context.freeze(last)
+    labels = context.get(call["self"])
+    return [*map(context.unify, lead, labels), *labels[len(lead) :]]

@@ -19,6 +19,7 @@ aten = torch.ops.aten
     aten._upsample_bilinear2d_aa.default,
     aten._upsample_nearest_exact1d.default,
     aten._upsample_nearest_exact2d.default,
+    aten._upsample_nearest_exact3d.default,
     aten.adaptive_max_pool2d.default,
     aten.adaptive_max_pool3d.default,
     aten.avg_pool1d.default,
@@ -51,3 +52,22 @@ def space(context: Context, call: Call) -> tuple[Labels, ...]:
         [*kept, *(context.fixed(size, label) for size, label in zip(output.shape[-rank:], labels[-rank:], strict=True))]
         for output in call.outputs
     )
+
+
+@rule(aten.grid_sampler_2d.default, aten.grid_sampler_3d.default)
+def grid_sampler(context: Context, call: Call) -> Labels:
+    """Values of an image at the places of a grid (N, places..., coordinates)."""
+    batch, channels, *space = context.get(call["input"])
+    own, *places, coordinates = context.get(call["grid"])
+    context.freeze(*space, coordinates, why="spatial")
+    batch = context.unify(batch, own)
+    context.contract([batch, channels, *places])
+    return [batch, channels, *places]
+
+
+@rule(aten.affine_grid_generator.default)
+def affine_grid(context: Context, call: Call) -> Labels:
+    """A grid of places for every affine map (N, coordinates, coordinates + 1)."""
+    batch, *coordinates = context.get(call["theta"])
+    context.freeze(*coordinates, why="spatial")
+    return [batch, *(context.fixed(size) for size in call.output.shape[1:])]

@@ -10,7 +10,7 @@ from weightspace.symmetry import regroup
 from weightspace.symmetry.algebra import MisfitError
 from weightspace.symmetry.call import Call
 from weightspace.symmetry.context import Context
-from weightspace.symmetry.label import Labels, Product, Uniform, resolve
+from weightspace.symmetry.label import Labels, Product, Uniform, factors, resolve
 from weightspace.symmetry.rules.registry import copying, rule
 
 aten = torch.ops.aten
@@ -24,7 +24,7 @@ def reshape(context: Context, call: Call) -> Labels:
     old, new = _cuts(call["self"].shape), _cuts(call.output.shape)
     if not (old <= new or new <= old):
         # An index may leave one product for another: where its neighbours recur, which of them it goes with is lost.
-        context.contract([f for label in labels for f in (label.factors if isinstance(label, Product) else [label])])
+        context.contract([factor for label in labels for factor in factors(label)])
     return regroup.reshape(context.algebra, labels, call["self"].shape, call.output.shape, context.site)
 
 
@@ -96,18 +96,6 @@ def expand(context: Context, call: Call) -> Labels:
         Uniform(size) if dim < new or (labels[dim - new].size == 1 and size != 1) else labels[dim - new]
         for dim, size in enumerate(shape)
     ]
-
-
-@rule(aten.as_strided.default, aten.as_strided_.default)
-@copying
-def as_strided(context: Context, call: Call) -> Labels | tuple[Labels, ...]:
-    """Understood only where it changes nothing but the strides of dimensions of size 1."""
-    ref = call["self"]
-    if tuple(call["size"]) == ref.shape and call["storage_offset"] is None:
-        strides = zip(ref.shape, ref.stride or (), call["stride"], strict=True)
-        if all(size == 1 or old == new for size, old, new in strides):
-            return context.get(ref, varying=True)
-    return context.unknown(call)
 
 
 @rule(aten.repeat.default)

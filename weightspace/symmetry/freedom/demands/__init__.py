@@ -19,7 +19,7 @@ from weightspace.symmetry.rules.registry import registered as rule_of
 
 # Rules of the permutation pass that only carry labels from place to place, or build on `einsum` and `broadcast`.
 _CARRYING = {
-    view.reshape, view.permute, view.transpose, view.t, view.unsqueeze, view.squeeze, view.expand, view.as_strided,
+    view.reshape, view.permute, view.transpose, view.t, view.unsqueeze, view.squeeze, view.expand,
     view.repeat, view.slice_, view.select, view.split, view.unbind, pointwise.same, join.stack, fold.unfold, fold.fold,
     matrix.mm, matrix.addmm, matrix.bmm, matrix.baddbmm, matrix.mv, matrix.addmv, matrix.dot, matrix.linear,
 }  # fmt: skip
