@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wsp import options
-from wsp.console import Console, counted
+from wsp.console import Console
 from wsp.errors import reports_errors
 
 if TYPE_CHECKING:
-    from weightspace.symmetry.spec import Spec
     from weightspace.symmetry.verify import Verification
     from wsp.network import Network
-
-_AXES_SHOWN = 3
 
 
 @reports_errors
@@ -37,53 +34,112 @@ def spec(
         Path | None,
         typer.Option("-o", "--output", metavar="SPEC.json", help="Save the spec for --arch.", show_default=False),
     ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture", metavar="FILE.svg", help="Draw the network, every axis in the colour of its group.",
+            show_default=False,
+        ),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", metavar="MODULE", help="Draw just this module (--picture).", show_default=False),
+    ] = None,
     arch: options.Arch = None,
     input_shape: options.InputShape = None,
     seed: options.Seed = 0,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
-) -> None:
+) -> None:  # fmt: skip
     """Derive which axes of which tensors may be permuted together without changing the function."""
     console = Console(as_json=as_json, quiet=quiet)
     shape = options.positive_integers("--input-shape", input_shape)
+    if only is not None and picture is None:
+        raise typer.BadParameter("chooses what --picture draws, and there is no --picture", param_hint="--only")
+    request = _Request(model, arch, shape, output, picture, only, verify, seed)
     with console.owning_stdout():
-        _run(console, model, arch, shape, output, verify=verify, seed=seed)
+        _run(console, request)
 
 
-def _run(
-    console: Console,
-    model: str,
-    arch: str | None,
-    input_shape: tuple[int, ...] | None,
-    output: Path | None,
-    *,
-    verify: bool,
-    seed: int,
-) -> None:
+@dataclass(frozen=True)
+class _Request:
+    """What the user asked for."""
+
+    model: str
+    arch: str | None
+    input_shape: tuple[int, ...] | None
+    output: Path | None
+    picture: Path | None
+    only: str | None
+    verify: bool
+    seed: int
+
+    def check_outputs(self) -> None:
+        """Refuse, before any work, files that cannot be written or would overwrite an input."""
+        from weightspace.errors import OutputError
+        from wsp.outputs import check_file
+
+        sources = [source for source in (self.model, self.arch) if source is not None]
+        inputs = [Path(name) for source in sources for name in (source, source.rpartition(":")[0] or source)]
+        if self.output is not None:
+            check_file(self.output, inputs)
+        if self.picture is not None:
+            if self.picture.suffix.lower() != ".svg":
+                raise OutputError(
+                    f"{self.picture}: expected a name that ends in .svg, found {self.picture.name!r}; rename it (any "
+                    "browser shows such a picture, and prints it to other formats)"
+                )
+            check_file(self.picture, inputs)
+            if self.output is not None and self.picture.resolve() == self.output.resolve():
+                raise OutputError(f"{self.picture}: expected the picture apart from the spec, found -o says the same")
+
+
+def _run(console: Console, request: _Request) -> None:
+    request.check_outputs()  # before anything heavy is loaded
+
+    from weightspace.atomic import explain_os_errors, new_files
     from weightspace.errors import SpecError, VerificationError
     from wsp.network import verified
-    from wsp.outputs import check_file
+    from wsp.spec_report import show_spec
 
-    if output is not None:
-        check_file(output, [Path(model.rpartition(":")[0] or model), Path(model)])
-    network = _network(model, arch, input_shape, console, runs=verify)
+    model = request.model
+    network = _network(model, request.arch, request.input_shape, console, runs=request.verify)
+    drawing = _drawing(request, network)
     verification: Verification | None = None
-    if verify:
+    if request.verify:
         if network.program is None:
             raise SpecError(f"{model}: a saved spec has no network to verify it on; name the network instead")
-        verification = verified(network, console, seed=seed, thorough=True)
+        verification = verified(network, console, seed=request.seed, thorough=True)
     holds = verification is None or verification.verified
-    if output is not None and holds:
-        network.spec.save(output)
-    _show(console, model, network.spec, verification)
+    if request.output is not None and holds:
+        network.spec.save(request.output)
+    if request.picture is not None and holds:
+        with new_files(request.picture) as (temporary,), explain_os_errors(request.picture):
+            temporary.write_text(drawing, encoding="utf-8")
+    show_spec(console, model, network.spec, verification)
     if verification is not None and not holds:
         suspects = ", ".join((*verification.wrong, *verification.insensitive)) or "unknown"
         raise VerificationError(
             f"{model}: expected the derived symmetry to hold, found that it does not (groups {suspects}); do not use "
             "it, and report the network"
         )
-    if output is not None:
-        console.line(f"saved to {output}")
+    if request.output is not None:
+        console.line(f"saved to {request.output}")
+    if request.picture is not None:
+        console.line(f"picture in {request.picture}")
+
+
+def _drawing(request: _Request, network: Network) -> str:
+    """The picture as text; empty where none is wanted."""
+    from weightspace.errors import SpecError
+    from weightspace.symmetry.picture import draw_spec
+
+    if request.picture is None:
+        return ""
+    try:
+        return draw_spec(network.spec, title=request.model, only=request.only)
+    except SpecError as error:
+        raise SpecError(f"{request.picture}: {error}") from error
 
 
 def _network(
@@ -104,73 +160,3 @@ def _network(
     if arch is not None:
         raise SourceError(f"{model}: expected a checkpoint beside --arch, found none of that name; check the path")
     return network_of((), arch=model, input_shape=input_shape, runs=runs)
-
-
-def _show(console: Console, model: str, spec: Spec, verification: Verification | None) -> None:
-    console.document({**_document(model, spec, verification), "notes": console.notes})
-    rows = [
-        (
-            group.name,
-            f"{group.size:,}",
-            ", ".join(group.kinds),
-            _axes(spec.occurrences(group.name)),
-            ", ".join(group.depends_on),
-        )
-        for group in spec.groups
-    ]
-    if rows:
-        console.table(("group", "#size", "kinds", "tensors [axis]", "depends on"), rows, title=model)
-    else:
-        console.line(f"{model}: nothing can be permuted")
-    console.line(
-        f"{counted(len(rows), 'group')}; {100 * spec.completeness:.1f} % of the parameters lie on an axis that moves"
-    )
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for frozen in spec.frozen:
-        reasons[frozen.reason].append(f"{frozen.tensor}[{frozen.axis}]")
-    if reasons:
-        ordered = sorted(reasons.items(), key=lambda item: -len(item[1]))
-        console.table(
-            ("frozen by", "#axes", "for example"),
-            [(reason, f"{len(axes):,}", ", ".join(axes[:_AXES_SHOWN])) for reason, axes in ordered],
-        )
-    if verification is not None:
-        _show_verification(console, verification)
-
-
-def _show_verification(console: Console, result: Verification) -> None:
-    console.line(
-        f"{'verified' if result.verified else 'NOT verified'}: random elements change the output by at most "
-        f"{result.max_error:.1e} (allowed {result.tolerance:.1e}, rounding alone {result.noise:.1e})"
-    )
-    if result.wrong:
-        console.line(f"these groups change the function: {', '.join(result.wrong)}")
-    if result.insensitive:
-        console.line(f"a wrong element of these did not change the function: {', '.join(result.insensitive)}")
-
-
-def _axes(axes: list[tuple[str, int]]) -> str:
-    shown = ", ".join(f"{tensor}[{axis}]" for tensor, axis in axes[:_AXES_SHOWN])
-    return shown if len(axes) <= _AXES_SHOWN else f"{shown} and {len(axes) - _AXES_SHOWN} more"
-
-
-def _document(model: str, spec: Spec, verification: Verification | None) -> dict[str, Any]:
-    return {
-        "model": model,
-        "hash": spec.hash,
-        "groups": [
-            {
-                "name": group.name,
-                "size": group.size,
-                "kinds": list(group.kinds),
-                "depends_on": list(group.depends_on),
-                "axes": [{"tensor": tensor, "axis": axis} for tensor, axis in spec.occurrences(group.name)],
-            }
-            for group in spec.groups
-        ],
-        "completeness": spec.completeness,
-        "frozen": [{"tensor": f.tensor, "axis": f.axis, "size": f.size, "reason": f.reason} for f in spec.frozen],
-        "verified": None if verification is None else verification.verified,
-        "max_error": None if verification is None else verification.max_error,
-        "verification": None if verification is None else verification.to_json(),
-    }

@@ -1,0 +1,108 @@
+"""Fold the rows of equal groups in many layers into one: `model.layers.{0..31}.mlp`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from weightspace.symmetry.group import Group
+    from weightspace.symmetry.spec import Spec
+
+Numbers = tuple[int, ...]
+
+# Numbers of layers, not those that tell several groups of one tensor apart (`qkv#2`).
+_NUMBER = re.compile(r"(?<![#\d])\d+")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Groups that differ in nothing but the numbers of their layers.
+
+    Attributes:
+        name: Their name, with the numbers as sets.
+        groups: They, in the order of the spec.
+        axes: The tensors and axes that the first carries; with several groups the numbers are stars.
+        depends_on: Likewise the groups that the first depends on.
+    """
+
+    name: str
+    groups: tuple[Group, ...]
+    axes: tuple[str, ...]
+    depends_on: tuple[str, ...]
+
+
+def fold(spec: Spec, *, longest: int) -> list[Fold]:
+    """The groups of a spec, folded where there are more of them than `longest`; in the order of the spec."""
+    axes = {
+        group.name: tuple(f"{tensor}[{axis}]" for tensor, axis in spec.occurrences(group.name)) for group in spec.groups
+    }
+    if len(spec.groups) <= longest:
+        return [Fold(group.name, (group,), axes[group.name], group.depends_on) for group in spec.groups]
+    alike: dict[object, dict[Numbers, Group]] = {}
+    for group in spec.groups:
+        outers = tuple(map(_starred, group.depends_on))
+        pattern = (_starred(group.name), group.size, group.kinds, outers, tuple(map(_starred, axes[group.name])))
+        alike.setdefault(pattern, {})[_numbers(group.name)] = group
+    folds = []
+    for members in alike.values():
+        for sets in boxes(members):
+            chosen = tuple(group for numbers, group in members.items() if _within(numbers, sets))
+            first = chosen[0]
+            several = len(chosen) > 1
+            folds.append(
+                Fold(
+                    _named(first.name, sets),
+                    chosen,
+                    tuple(map(_starred, axes[first.name])) if several else axes[first.name],
+                    tuple(map(_starred, first.depends_on)) if several else first.depends_on,
+                )
+            )
+    place = {group.name: number for number, group in enumerate(spec.groups)}
+    return sorted(folds, key=lambda each: place[each.groups[0].name])
+
+
+def boxes(points: Iterable[Numbers]) -> list[list[tuple[int, ...]]]:
+    """Points as few products of sets, one set per coordinate."""
+    by_first: dict[int, list[Numbers]] = {}
+    for point in points:
+        if not point:
+            return [[]]
+        by_first.setdefault(point[0], []).append(point[1:])
+    by_rest: dict[tuple[Numbers, ...], list[int]] = {}
+    for first, rest in by_first.items():
+        by_rest.setdefault(tuple(sorted(rest)), []).append(first)
+    return [[tuple(sorted(firsts)), *box] for rest, firsts in by_rest.items() for box in boxes(rest)]
+
+
+def number_set(numbers: Sequence[int]) -> str:
+    """`3`, `{0,1}`, `{0..5,7}`: ascending numbers."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] + 1 == number:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    words = [f"{run[0]}..{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs]
+    return words[0] if len(numbers) == 1 else f"{{{','.join(words)}}}"
+
+
+def _numbers(name: str) -> Numbers:
+    return tuple(map(int, _NUMBER.findall(name)))
+
+
+def _starred(text: str) -> str:
+    """The text with its numbers as stars, but for the number of an axis."""
+    name, bracket, axis = text.partition("[")
+    return _NUMBER.sub("*", name) + bracket + axis
+
+
+def _within(numbers: Numbers, sets: Sequence[tuple[int, ...]]) -> bool:
+    return all(number in chosen for number, chosen in zip(numbers, sets, strict=True))
+
+
+def _named(name: str, sets: Sequence[tuple[int, ...]]) -> str:
+    left = iter(sets)
+    return _NUMBER.sub(lambda _: number_set(next(left)), name)
