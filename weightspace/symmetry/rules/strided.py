@@ -42,9 +42,8 @@ def _taken_whole(ref: TensorRef, sizes: list[int], strides: list[int]) -> dict[i
     """
     if ref.stride is None or not _is_dense(ref):
         return None
-    own = {
-        (size, stride): dim for dim, (size, stride) in enumerate(zip(ref.shape, ref.stride, strict=True)) if size > 1
-    }
+    whole = enumerate(zip(ref.shape, ref.stride, strict=True))
+    own = {pair: dim for dim, pair in whole if pair[0] > 1}
     pairs = list(zip(sizes, strides, strict=True))
     if sum((size - 1) * stride for size, stride in pairs) >= math.prod(ref.shape):
         return None  # it reaches into memory beside the tensor
