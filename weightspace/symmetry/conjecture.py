@@ -74,8 +74,15 @@ class Conjecture:
 
 @dataclass(frozen=True)
 class Conjectures:
-    """What to try on a network: ``close`` for every class, ``wide`` for sets and parts of classes."""
+    """What to try on a network.
 
+    Attributes:
+        spec: A spec in which every class is a group.
+        close: For every class.
+        wide: For sets and parts of classes.
+    """
+
+    spec: Spec
     close: tuple[Conjecture, ...]
     wide: tuple[Conjecture, ...]
 
@@ -102,7 +109,7 @@ def conjectures(context: Context) -> Conjectures:
             if len(spec.occurrences(group.name)) > 1
         ),
     ]
-    return Conjectures(tuple(close), tuple(wide))
+    return Conjectures(spec, tuple(close), tuple(wide))
 
 
 def _with_identities(context: Context) -> Context:

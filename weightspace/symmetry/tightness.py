@@ -13,7 +13,6 @@ from torch import Tensor
 
 from weightspace.symmetry.conjecture import Conjecture, Move, Place, conjectures
 from weightspace.symmetry.context import Context
-from weightspace.symmetry.derive import spec_of
 from weightspace.symmetry.spec import Spec
 from weightspace.symmetry.verify import NOISE_FACTOR, Forward, perturbed, randomized, relative_error
 
@@ -122,10 +121,9 @@ def missed_transpositions(
     Returns:
         The findings; without tries where the outputs are not finite or too noisy to tell.
     """
-    spec = spec_of(context)
     found = conjectures(context)
     random = Random(seed)
-    probe = _Probe(spec, forwards, state, seed, tolerance)
+    probe = _Probe(found.spec, forwards, state, seed, tolerance)
     noise = probe.noise
     if not probe.bound * INFLUENCE < 1:
         return Tightness(0, 0, (), (), noise)
@@ -147,7 +145,7 @@ def missed_transpositions(
         if progress is not None:
             progress(number + 1, total)
     for again in range(1, WEIGHTS) if suspects else ():
-        probe = _Probe(spec, forwards, state, seed + again, tolerance)
+        probe = _Probe(found.spec, forwards, state, seed + again, tolerance)
         suspects = [trial for trial in suspects if probe.outcome(trial.move) == "preserved"]
     return Tightness(
         sum(tried.values()),
