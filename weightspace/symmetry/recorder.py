@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from weightspace.errors import TraceError
 from weightspace.symmetry.call import Call, TensorRef, bind
 from weightspace.symmetry.place import place_of_call
+from weightspace.symmetry.refusal import refused_operator
 
 LARGEST_CONSTANT = 1 << 24  # entries of a constant that we look at to see along which dimensions it varies
 RECURRENT = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
@@ -113,7 +114,13 @@ class Recorder(TorchDispatchMode):
         args, kwargs = tree_map(lambda leaf: leaf.to("meta") if isinstance(leaf, Tensor) else leaf, (args, kwargs))
         if call.name == "_to_copy":  # to another device: there is nothing to take there
             kwargs["device"] = "meta"
-        result = call.op(*args, **kwargs)
+        try:
+            result = call.op(*args, **kwargs)
+        except (RuntimeError, NotImplementedError) as error:
+            refused = refused_operator(call, error)
+            if refused is None:
+                raise
+            raise refused from error
         written = {ref.key for ref in call.written}
         real = [tensor for tensor in tensors if id(tensor) in written and not tensor.is_meta]
         return real[0] if real and isinstance(result, Tensor) else result

@@ -19,6 +19,7 @@ from weightspace.structure import disposable
 from weightspace.symmetry.call import Call, TensorRef
 from weightspace.symmetry.reach import reaching
 from weightspace.symmetry.recorder import Recorder, RecurrentOnMeta
+from weightspace.symmetry.refusal import refusal
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,9 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | 
         kwargs: Further example inputs.
 
     Raises:
-        TraceError: If the network is in training mode, its control flow depends on its weights, it writes an input in
-            place, or an output is not the result of a recorded operator.
+        TraceError: If the network is in training mode, its control flow depends on its weights, it runs a kernel that
+            needs values, it writes an input in place, an output is not the result of a recorded operator, or its own
+            code fails.
     """
     if module.training:
         raise TraceError("the network is in training mode, where its function is random; call eval() first")
@@ -76,7 +78,7 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | 
     except TraceError:
         raise
     except Exception as error:
-        raise TraceError(_explain(error)) from error
+        raise TraceError(refusal(error, module, args, kwargs)) from error
     outputs = tuple(recorder.ref(leaf) for leaf in _output_tensors(result))
     known = recorder.made
     if not outputs or any(ref.key not in known for ref in outputs):
@@ -115,21 +117,3 @@ class _without_fast_path:  # noqa: N801 - a context manager
 
     def __exit__(self, *exception: object) -> None:
         torch.backends.mha.set_fastpath_enabled(self.enabled)
-
-
-def _explain(error: Exception) -> str:
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    where = ""
-    traceback = error.__traceback__
-    while traceback is not None:
-        file = traceback.tb_frame.f_code.co_filename
-        if (
-            "/torch/" not in file
-            and not file.startswith("<")
-            and not file.endswith(("symmetry/trace.py", "symmetry/recorder.py"))
-        ):
-            where = f" at {file}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    if any(word in text.lower() for word in ("item", "meta", "data-dependent", "unallocated storage")):
-        return f"the control flow of the network depends on the values of its weights{where} ({text})"
-    return f"the forward pass of the network fails{where}: {text}"
