@@ -44,7 +44,7 @@ SAMPLES = [
     sample(INDEX, ". a . b -> . . a b", lambda x: x[GRID, :, GRID.flip(0)], (3, 2, 3, 4), case="two apart"),
     sample(
         INDEX,
-        "a b . -> a b .; a|b",
+        "a b . -> a b .",
         lambda x: x[:, torch.arange(2)[:, None], torch.tensor([2, 0, 1, 1])],
         (3, 2, 3),
         case="broadcast",

@@ -26,12 +26,15 @@ def grouped_mm(context: Context, call: Call) -> Labels:
     row, read = context.get(x)
     expert, contracted, written = context.get(weight)
     context.freeze(row, expert, *context.get(ends), why="expert boundaries")
+    # Ordered, but the same experts wherever the same boundaries are used.
+    context.labels[ends.key] = [context.identified(label) for label in context.get(ends)]
+    expert = context.unify(expert, context.get(ends)[0])
     row, inner = context.identified(row), context.unify(read, contracted)
     choice = Choice(ends.key, expert, (row,))
     context.carry(x)
     context.carried = (*(mark for mark in context.carried if mark.choice != choice), Mark(choice))
     result = [resolve(label) for label in (row, written)]
-    context.contract([*result, resolve(inner)])
+    context.contract([*result, resolve(inner), resolve(expert)])
     return result
 
 

@@ -33,8 +33,11 @@ def chosen_by(context: Context, *indices: TensorRef) -> None:
 def embedding(context: Context, call: Call) -> Labels:
     """Rows of a table."""
     look_up(context, context.get(call["weight"])[0], call["indices"], "embedding index")
+    rows, features = context.get(call["weight"])
+    places = context.get(call["indices"], valued=True)
+    context.contract([*places, rows, features])
     chosen_by(context, call["indices"])
-    return [*context.get(call["indices"], valued=True), context.get(call["weight"])[1]]
+    return [*places, features]
 
 
 @rule(aten.index_select.default)
@@ -47,7 +50,9 @@ def index_select(context: Context, call: Call) -> Labels:
     look_up(context, labels[dim], call["index"], "index")
     chosen_by(context, call["index"])
     labels = context.get(call["self"])
-    labels[dim] = context.get(call["index"], valued=True)[0] if call["index"].shape else Uniform(1)
+    place = context.get(call["index"], valued=True)[0] if call["index"].shape else Uniform(1)
+    context.contract([*labels, place])
+    labels[dim] = place
     return labels
 
 
@@ -85,8 +90,10 @@ def index(context: Context, call: Call) -> Labels:
         look_up(context, context.get(call["self"])[dim], ref, "index")
     shape = torch.broadcast_shapes(*(ref.shape for ref in refs))
     chosen = context.broadcast([context.get(ref, valued=True) for ref in refs], shape)
+    labels = context.get(call["self"])
+    context.contract([*labels, *chosen])  # an index may be looked up in another place than its own
     chosen_by(context, *refs)
-    kept = [label for dim, label in enumerate(context.get(call["self"])) if dim not in places]
+    kept = [label for dim, label in enumerate(labels) if dim not in places]
     together = places == list(range(places[0], places[-1] + 1))
     front = places[0] if together else 0
     return [*kept[:front], *chosen, *kept[front:]]

@@ -13,61 +13,49 @@ import torch
 from weightspace.symmetry.call import Call, TensorRef
 from weightspace.symmetry.choice import Values
 from weightspace.symmetry.context import Context
-from weightspace.symmetry.label import Atom, Label, Labels, Uniform, leaf_labels
+from weightspace.symmetry.label import Atom, Label, Labels, Uniform, leaf_labels, resolve
 from weightspace.symmetry.rules.pointwise import pointwise
 from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
 
-# Sums of products with weights, and normalisations: results that are all different.
-MIXING = frozenset(
-    overload._schema.name.removeprefix("aten::")
-    for overload in (
-        aten._fused_rms_norm.default,
-        aten._native_batch_norm_legit_no_training.default,
-        aten._scaled_dot_product_flash_attention_for_cpu.default,
-        aten.addmm.default,
-        aten.addmv.default,
-        aten.baddbmm.default,
-        aten.bmm.default,
-        aten.convolution.default,
-        aten.dot.default,
-        aten.linalg_vector_norm.default,
-        aten.linear.default,
-        aten.logsumexp.default,
-        aten.mean.dim,
-        aten.mm.default,
-        aten.mv.default,
-        aten.native_batch_norm.default,
-        aten.native_group_norm.default,
-        aten.native_layer_norm.default,
-        aten.sum.default,
-        aten.var.correction,
-    )
+# Results that are equal, along a dimension, at most where the operands with that dimension are.
+GENERIC = frozenset(
+    """
+    _fused_rms_norm _log_softmax _native_batch_norm_legit_no_training _safe_softmax
+    _scaled_dot_product_flash_attention_for_cpu _softmax _to_copy _unsafe_view addmm addmv alias amax
+    amin atan baddbmm bmm clone contiguous convolution detach div div_ dot elu exp lift_fresh
+    linalg_vector_norm linear log log1p log_sigmoid_forward logsumexp max mean min mm mul mul_ mv
+    native_batch_norm native_group_norm native_layer_norm neg permute pow reciprocal reshape rsqrt
+    select sigmoid slice softplus sort split split_with_sizes sqrt square squeeze std sum t tanh topk
+    transpose unbind unsqueeze var view
+    """.split()  # noqa: SIM905
 )
-# Results that are equal at most where all operands are.
-INJECTIVE = frozenset(
-    "_log_softmax _safe_softmax _softmax _to_copy _unsafe_view alias amax amin atan clone contiguous detach div "  # noqa: SIM905
-    "div_ elu exp lift_fresh log log1p log_sigmoid_forward max min mul mul_ neg permute pow reciprocal reshape rsqrt "
-    "select sigmoid slice softplus split split_with_sizes sqrt square squeeze t tanh topk sort transpose unbind "
-    "unsqueeze view".split()
-)
+LOOK_UPS = frozenset(("embedding", "gather", "index", "index_select"))
 
 
-def may_tie(context: Context, ref: TensorRef) -> bool:
-    """Whether a network makes some entries of a tensor equal, whatever its weights."""
+def may_tie(context: Context, ref: TensorRef, atoms: frozenset[Atom]) -> bool:
+    """Whether a network makes entries along some atoms of a tensor equal, whatever its weights."""
+    if not atoms:
+        return False
     if not ref.dtype.is_floating_point or ref.storage in context.written:
         return True
     call = context.makers.get(ref.key)
-    if call is None or call.name in MIXING:
+    if call is None:
         return False
+    operands = [operand for operand in call.inputs if not atoms.isdisjoint(_atoms(context, operand))]
+    if call.name in LOOK_UPS:  # the same entry may be looked up twice
+        return operands != call.inputs[:1] or may_tie(context, operands[0], atoms)
     if call.name in ("add", "add_", "sub", "sub_"):
-        return all(may_tie(context, operand) for operand in call.inputs)
-    if call.name in ("masked_fill", "masked_fill_") and isinstance(call["value"], float) and math.isinf(call["value"]):
-        return may_tie(context, call["self"])  # what is masked to infinity is not among the chosen
-    if call.name in INJECTIVE:
-        return any(may_tie(context, operand) for operand in call.inputs)
-    return True
+        return all(may_tie(context, operand, atoms) for operand in operands)
+    masked = call.name in ("masked_fill", "masked_fill_") and isinstance(call["value"], float)
+    if masked and math.isinf(call["value"]):  # what is masked to infinity is not among the chosen
+        return may_tie(context, call["self"], atoms)
+    return call.name not in GENERIC or any(may_tie(context, operand, atoms) for operand in operands)
+
+
+def _atoms(context: Context, ref: TensorRef) -> set[Label]:
+    return {leaf for label in context.labels.get(ref.key, ()) for leaf in leaf_labels(resolve(label))}
 
 
 def _choose(context: Context, call: Call, dim: int) -> tuple[Labels, Label]:
@@ -78,8 +66,10 @@ def _choose(context: Context, call: Call, dim: int) -> tuple[Labels, Label]:
 
 
 def _number(context: Context, call: Call, ref: TensorRef, chosen_from: Label) -> None:
-    uniform = any(isinstance(leaf, Uniform) and leaf.size > 1 for leaf in leaf_labels(chosen_from))
-    tied = uniform or may_tie(context, call["self"])
+    leaves = set(leaf_labels(resolve(chosen_from)))
+    movable = frozenset(leaf for leaf in leaves if isinstance(leaf, Atom) and leaf.frozen is None)
+    uniform = any(isinstance(leaf, Uniform) and leaf.size > 1 for leaf in leaves)
+    tied = uniform or may_tie(context, call["self"], movable)
     context.assign(ref, Values(context.algebra.fresh(chosen_from), ref.key, tied))
 
 

@@ -37,8 +37,8 @@ def as_strided(context: Context, call: Call) -> Labels | tuple[Labels, ...]:
 def _taken_whole(ref: TensorRef, sizes: list[int], strides: list[int]) -> dict[int, int] | None:
     """For each dimension of a view that is a dimension of the tensor: which; None where strides cannot be told apart.
 
-    With steps that go round a dimension of n indices with stride s only at multiples of n * s, or that all together stay
-    below s, nothing else moves along it.
+    Where steps are multiples of n * s, or all together stay below s, nothing else moves along a dimension of n indices
+    with stride s.
     """
     if ref.stride is None or not _is_dense(ref):
         return None
