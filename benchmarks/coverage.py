@@ -6,16 +6,16 @@
 Results are kept, one line per network, in benchmarks/results/coverage/SUITE.jsonl. Every network is derived in each
 run; only those whose symmetry came out different from the one that was verified are verified again. The run may be
 killed at any moment and started again. Of timm, the smallest network of each module is checked group by group and the
-others on four groups, drawn anew for each; of the other suites, every network is checked group by group.
+others on four groups, drawn anew for each; of the other suites, every network is checked group by group. Then
+transpositions that the spec does not have are tried on these smallest networks, and on all below 12M parameters: one
+that preserves the function is a symmetry that was missed.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from statistics import fmean, median
 from typing import Any
 
 import suites
@@ -23,11 +23,13 @@ from harness import options, publish
 from harness.lines import Lines
 from harness.pool import Job, Outcome, run
 from rich.progress import Progress
-from suites.examine import derivation, verification
+from suites.examine import derivation, examination, tightness
+from suites.summary import by_family, shortfalls, totals_of, upshot
 
 Record = dict[str, Any]
 RESULTS = Path(__file__).resolve().parent / "results" / "coverage"
 LIMIT = 170_000_000
+TIGHTNESS_LIMIT = 12_000_000  # a transposition is a forward pass or two, and there are 64 and more of them
 MEMORY = 8 << 30
 SECONDS = 1200.0
 QUICK = {
@@ -85,137 +87,70 @@ def examine(suite: str, store: Lines, arguments: argparse.Namespace) -> int:
     if arguments.quick:
         names = [name for name in names if name in QUICK[suite]]
     limits = {"workers": arguments.jobs, "memory": MEMORY, "seconds": SECONDS}
+    verified_now = 0
     with Progress(transient=True) as progress:
-        bar = progress.add_task(f"{suite}: deriving", total=len(names))
-        for outcome in run((Job(name, derivation, (suite, name)) for name in names), **limits):
-            store.put(merged(store.get(outcome.key), derived(suite, outcome)))
+        new = [name for name in names if "parameters" not in (store.get(name) or {})]
+        bar = progress.add_task(f"{suite}: sizes of new networks", total=len(new))
+        for outcome in run((Job(name, derivation, (suite, name)) for name in new), **limits):
+            store.put(updated(suite, None, outcome))
             progress.advance(bar)
         store.tidy({case.name for case in cases})
-        jobs = [
-            Job(record["name"], verification, (suite, record["name"], thorough))
-            for record, thorough in in_order(store, suite == "timm")
-            if record["name"] in names and is_wanted(record, thorough, arguments.limit_parameters)
+        queue = [entry for entry in in_order(store, suite == "timm") if entry[0]["name"] in names]
+        bar = progress.add_task(f"{suite}: deriving and verifying", total=len(queue))
+        for outcome in run((Job(r["name"], examination, arguments_of(r, t, arguments)) for r, t in queue), **limits):
+            store.put(updated(suite, store.get(outcome.key), outcome))
+            verified_now += "verified" in (outcome.value or {})
+            progress.advance(bar)
+        queue = [entry for entry in in_order(store, suite == "timm") if entry[0]["name"] in names]
+        tight = [
+            Job(record["name"], tightness, (suite, record["name"]))
+            for record, thorough in queue
+            if record["missed"] is None
+            and record["parameters"] < arguments.limit_parameters
+            and (thorough or record["parameters"] < TIGHTNESS_LIMIT)
         ]
-        bar = progress.add_task(f"{suite}: verifying", total=len(jobs))
-        for outcome in run(jobs, **limits):
-            store.put(with_verification(store.records[outcome.key], outcome))
+        bar = progress.add_task(f"{suite}: trying transpositions", total=len(tight))
+        for outcome in run(tight, **limits):
+            failure = {"missed": None, "tightness_failure": outcome.failure}
+            store.put(store.records[outcome.key] | (outcome.value or failure))
             progress.advance(bar)
     store.tidy({case.name for case in cases})
-    return len(jobs)
-
-
-def derived(suite: str, outcome: Outcome) -> Record:
-    """What a derivation found, or that its process did not return."""
-    if outcome.value is not None:
-        return outcome.value
-    return {"suite": suite, "name": outcome.key, "derived": False, "reason": f"not derived: {outcome.failure}"}
-
-
-def merged(before: Record | None, now: Record) -> Record:
-    """A fresh derivation, with the verification of the same symmetry where there is one."""
-    if before is None or before.get("spec") != now.get("spec") or now.get("spec") is None:
-        return {"verified": None, "missed": None} | now
-    return before | now
+    return verified_now
 
 
 def in_order(store: Lines, sampled: bool) -> list[tuple[Record, bool]]:
-    """(derived record, whether all its groups are checked): the smallest of each family first, then by size."""
-    records = sorted((r for r in store if r["derived"]), key=lambda r: (r["parameters"], r["name"]))
-    smallest: dict[str, Record] = {}
+    """(derived record, whether all its groups are checked), what has been verified last, what costs little first."""
+    records = sorted((r for r in store if "parameters" in r), key=lambda r: (r["parameters"], r["name"]))
+    smallest: dict[str, str] = {}
     for record in records:
-        smallest.setdefault(record["family"], record)
-    first = list(smallest.values())
-    return [(r, True) for r in first] + [(r, not sampled) for r in records if r is not smallest[r["family"]]]
+        smallest.setdefault(record["family"], record["name"])
+    queue = [(r, not sampled or r["name"] == smallest[r["family"]]) for r in records]
+    return sorted(queue, key=lambda entry: (is_verified(*entry), cost(*entry)))
 
 
-def is_wanted(record: Record, thorough: bool, limit: float) -> bool:
-    """Whether numbers have to be run: only what was verified as thoroughly before is kept."""
-    if record["parameters"] >= limit:
-        return False
-    return record.get("verified") is not True or (thorough and not record.get("thorough"))
+def is_verified(record: Record, thorough: bool) -> bool:
+    return record.get("verified") is True and (record["thorough"] or not thorough)
 
 
-def with_verification(record: Record, outcome: Outcome) -> Record:
-    if outcome.value is not None:
-        return {key: value for key, value in record.items() if key != "reason"} | outcome.value
-    return record | {"verified": None, "reason": f"not verified: {outcome.failure}"}
+def cost(record: Record, thorough: bool) -> float:
+    """Proportional to the time that a verification takes, roughly."""
+    return (record.get("groups", 0) if thorough else 4) * (record["parameters"] + 1e6)
 
 
-def reasons(record: Record) -> list[str]:
-    """Why a network falls short of derived, complete, verified and tight."""
-    if not record["derived"]:
-        return [record["reason"]]
-    found = []
-    if record["completeness"] < 1:
-        found.append(f"incomplete, frozen by {', '.join(record['unmoved'])}")
-    if record.get("wrong"):
-        found.append(f"wrong: {', '.join(record['wrong'])}")
-    if record.get("insensitive"):
-        found.append("a control that changes nothing, so that the check of its group proves nothing")
-    if record.get("verified") is None:
-        found.append(record.get("reason") or "not verified: above the limit of parameters")
-    elif not record["verified"] and not record.get("wrong") and not record.get("insensitive"):
-        found.append(f"not verified: error {record['max_error']:.1e} above {record['tolerance']:.1e}")
-    if record.get("missed"):
-        found.append("missed transpositions")
-    return found
+def arguments_of(record: Record, thorough: bool, arguments: argparse.Namespace) -> tuple[Any, ...]:
+    """What `examination` takes."""
+    verified_spec = record["spec"] if is_verified(record, thorough) else None
+    return record["suite"], record["name"], verified_spec, thorough, arguments.limit_parameters
 
 
-def shortfalls(records: Iterable[Record]) -> dict[str, list[str]]:
-    """Names of networks by what they fall short of, the commonest first."""
-    found: dict[str, list[str]] = {}
-    for record in records:
-        for reason in reasons(record):
-            found.setdefault(reason, []).append(record["name"])
-    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
-
-
-def totals_of(records: list[Record]) -> Record:
-    done = [r for r in records if r["derived"]]
-    missed = [r["missed"] for r in done if r.get("missed") is not None]
-    return {
-        "models": len(records),
-        "derived": len(done),
-        "verified": sum(r.get("verified") is True for r in done),
-        "refuted": sum(r.get("verified") is False for r in done),
-        "wrong": sum(bool(r.get("wrong")) for r in done),
-        "completeness_mean": fmean(r["completeness"] for r in done) if done else None,
-        "completeness_least": min((r["completeness"] for r in done), default=None),
-        "seconds_median": median(r["seconds"] for r in done) if done else None,
-        "seconds_most": max((r["seconds"] for r in done), default=None),
-        "missed": sum(missed) if missed else None,
-    }
-
-
-def by_family(records: list[Record]) -> list[Record]:
-    families: dict[str, list[Record]] = {}
-    for record in records:
-        families.setdefault(record.get("family", "-"), []).append(record)
-    rows = []
-    for family, members in sorted(families.items()):
-        total = totals_of(members)
-        rows.append(
-            {
-                "suite": members[0]["suite"],
-                "family": family,
-                "models": total["models"],
-                "derived": total["derived"],
-                "verified": total["verified"],
-                "wrong": total["wrong"],
-                "missed": total["missed"],
-                "completeness": total["completeness_mean"],
-                "seconds": total["seconds_median"],
-                "largest": max((r.get("parameters", 0) for r in members), default=0),
-            }
-        )
-    return rows
-
-
-def upshot(total: Mapping[str, Any]) -> str:
-    line = f"derived {total['derived']}/{total['models']}, verified {total['verified']}, wrong {total['wrong']}"
-    if total["derived"]:
-        line += f", completeness {total['completeness_mean']:.4f}, derivation {total['seconds_median']:.2f} s (median)"
-    return line if total["missed"] is None else f"{line}, missed transpositions {total['missed']}"
+def updated(suite: str, before: Record | None, outcome: Outcome) -> Record:
+    """The record after a job; what was found of the same symmetry before is kept."""
+    unknown = {"suite": suite, "name": outcome.key, "derived": False, "verified": None, "missed": None}
+    if outcome.value is None:
+        return (before or unknown) | {"verified": None, "reason": f"not verified: {outcome.failure}"}
+    if before is None or before.get("spec") != outcome.value.get("spec"):
+        return unknown | outcome.value
+    return {key: value for key, value in before.items() if key != "reason"} | outcome.value
 
 
 if __name__ == "__main__":

@@ -24,12 +24,15 @@ class Case:
         build: The network in eval mode with real float32 weights, and the smallest inputs that it takes, batch 2.
         build_meta: The network as it is used, with parameters on the meta device, and inputs of the usual size; None
             where `build` gives just that.
+        build_larger: As `build` with larger inputs, for where the smallest prove nothing (attention over one token does
+            not depend on its queries); None where there are none.
     """
 
     family: str
     name: str
     build: Build
     build_meta: Build | None = None
+    build_larger: Build | None = None
 
 
 def cases(suite: str) -> list[Case]:

@@ -9,14 +9,15 @@ from collections import Counter
 from functools import cache
 from typing import Any
 
-from torch import nn
-
 import suites
-from suites import Case
+from suites import Build, Case
 from weightspace.errors import WeightspaceError
-from weightspace.source import Inputs, Program
+from weightspace.source import Program
 from weightspace.symmetry import Spec, derive, randomized, verify
+from weightspace.symmetry.propagate import propagate
 from weightspace.symmetry.spec import BOUNDARY_REASONS
+from weightspace.symmetry.tightness import missed_transpositions
+from weightspace.symmetry.trace import trace
 
 Record = dict[str, Any]
 EXPECTED = (*BOUNDARY_REASONS, "single")  # reasons for frozen axes that are no shortfall
@@ -71,8 +72,24 @@ def unmoved(spec: Spec) -> dict[str, int]:
     return dict(found.most_common())
 
 
+def examination(suite: str, name: str, verified_spec: str | None, thorough: bool, limit: float) -> Record:
+    """Derives a network, and verifies what came out unless that has been done.
+
+    Args:
+        suite: Of `suites.SUITES`.
+        name: The network.
+        verified_spec: Hash of the derived spec that has been verified; None for none.
+        thorough: See `verification`.
+        limit: Networks with as many parameters are not verified.
+    """
+    record = derivation(suite, name)
+    if record["derived"] and record["spec"] != verified_spec and record["parameters"] < limit:
+        return record | verification(suite, name, thorough)
+    return record
+
+
 def verification(suite: str, name: str, thorough: bool) -> Record:
-    """Verifies a network in float64 with random weights and statistics, on the smallest inputs that it takes.
+    """Verifies a network in float64 with random weights and statistics, on the smallest inputs that prove something.
 
     Args:
         suite: Of `suites.SUITES`.
@@ -80,13 +97,19 @@ def verification(suite: str, name: str, thorough: bool) -> Record:
         thorough: Check every group alone with its negative control; four of them otherwise.
     """
     case = by_name(suite)[name]
+    found = _verified(case.build, name, thorough)
+    if found["insensitive"] and not found["wrong"] and case.build_larger is not None:
+        found = _verified(case.build_larger, name, thorough)
+    return found
+
+
+def _verified(build: Build, name: str, thorough: bool) -> Record:
     start = time.perf_counter()
-    module, inputs = case.build()
+    module, inputs = build()
     spec = derive(module, inputs.args, inputs.kwargs)
-    # Another seed for every network: the four groups are others in every member of a family.
-    seed = zlib.crc32(name.encode())
-    program, state = _program(module, inputs, spec, seed)
-    del module
+    program = Program(module, inputs)
+    seed = _seed(name)
+    state = randomized(program.state(), spec, seed)
     found = verify(
         spec, program.outputs, state, seed=seed, elements=2 if thorough else 1, groups=None if thorough else 4
     )
@@ -106,9 +129,27 @@ def verification(suite: str, name: str, thorough: bool) -> Record:
     }
 
 
-def _program(module: nn.Module, inputs: Inputs, spec: Spec, seed: int) -> tuple[Program, dict[str, Any]]:
+def tightness(suite: str, name: str) -> Record:
+    """Tries transpositions that the derived spec does not have, on the smallest inputs that the network takes."""
+    module, inputs = by_name(suite)[name].build()
     program = Program(module, inputs)
-    return program, randomized(program.state(), spec, seed)
+    context = propagate(trace(module, inputs.args, inputs.kwargs))
+    found = missed_transpositions(context, [program.outputs], program.state(), seed=_seed(name))
+    return {
+        "tried": found.tried,
+        "missed": sum(entry.found for entry in found.missed),
+        "missed_classes": [
+            {"kind": entry.kind, "place": list(entry.places[0]), "size": entry.size, "reason": entry.reason,
+             "found": entry.found, "tried": entry.tried}
+            for entry in found.missed
+        ],
+        "idle": len(found.idle),
+    }  # fmt: skip
+
+
+def _seed(name: str) -> int:
+    """Another one for every network: the four groups that are sampled are others in every member of a family."""
+    return zlib.crc32(name.encode())
 
 
 def _line(error: Exception) -> str:

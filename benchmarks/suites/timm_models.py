@@ -12,7 +12,7 @@ import timm
 from torch import nn
 
 from suites import Case
-from suites.smallest import smallest
+from suites.smallest import LARGER, smallest
 from weightspace.source import Inputs, resolve_source
 
 
@@ -20,7 +20,8 @@ def cases() -> list[Case]:
     found = []
     for name in timm.list_models():
         family = timm.model_entrypoint(name).__module__.rpartition(".")[2]
-        found.append(Case(family, name, partial(_small, family, name), partial(_usual, name)))
+        small, larger = partial(_small, family, name), partial(_small, family, name, LARGER)
+        found.append(Case(family, name, small, partial(_usual, name), larger))
     return found
 
 
@@ -29,6 +30,7 @@ def _usual(name: str) -> tuple[nn.Module, Inputs]:
     return source.build(meta=True), source.example_inputs(batch=1)
 
 
-def _small(family: str, name: str) -> tuple[nn.Module, Inputs]:
+def _small(family: str, name: str, least: int = 0) -> tuple[nn.Module, Inputs]:
     channels, *sides = resolve_source(f"timm:{name}").example_inputs(batch=1).args[0].shape[1:]
-    return smallest(family, partial(timm.create_model, name, pretrained=False), "img_size", channels, max(sides))
+    create = partial(timm.create_model, name, pretrained=False)
+    return smallest(family, create, "img_size", channels, max(sides), least)

@@ -9,7 +9,7 @@ import torchvision
 from torch import nn
 
 from suites import Case
-from suites.smallest import images, smallest
+from suites.smallest import LARGER, images, smallest
 from weightspace.source import Inputs
 from weightspace.source.construction import construct
 
@@ -25,7 +25,7 @@ def cases() -> list[Case]:
         family = f"torchvision {torchvision.models.get_model_builder(name).__module__.rpartition('.')[2]}"
         create = partial(torchvision.models.get_model, name, weights=None, **OPTIONS.get(name, {}))
         build = partial(smallest, family, create, "image_size", 3, SIDE)
-        found.append(Case(family, name, build, partial(_usual, create)))
+        found.append(Case(family, name, build, partial(_usual, create), partial(build, LARGER)))
     return found
 
 

@@ -39,6 +39,7 @@ def test_networks_are_derived_verified_and_not_verified_twice(tmp_path: Path) ->
     assert first["verifications_run"] == 3
     assert 0.99 <= first["completeness_mean"] <= 1
     assert first["seconds_median"] > 0
+    assert (first["tried"], first["missed"]) == (3, 0)
     assert first["suites"]["timm"]["verified"] == 3
 
     before = stored(tmp_path)
