@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from tests.symmetry import networks
 from tests.symmetry.networks import Network
 from weightspace.source import Inputs, Program
+from weightspace.symmetry import regroup
 from weightspace.symmetry.call import Call
 from weightspace.symmetry.context import Context
 from weightspace.symmetry.label import Labels, side_by_side
@@ -159,6 +161,40 @@ def test_heads_that_share_one_permutation_are_found(monkeypatch: pytest.MonkeyPa
     assert {entry.kind for entry in found.missed} == {"per outer"}
     assert {entry.size for entry in found.missed} == {4}
     assert len(found.missed) == 2  # queries with keys, and values with the output
+
+
+class Halves(nn.Module):
+    """Two layers that read the two halves of a third one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both, self.first, self.second = nn.Linear(4, 10), nn.Linear(5, 3), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        u, v = self.both(x).view(-1, 2, 5).unbind(1)
+        return self.first(u.tanh()) + self.second(v.sigmoid())
+
+
+def test_the_halves_of_an_axis_are_two_groups(monkeypatch: pytest.MonkeyPatch):
+    assert measured(Halves(), torch.randn(8, 4)).missed == ()
+    monkeypatch.setattr(regroup, "LARGEST_CASE", 0)  # then they stay one inner index of a product
+    found = measured(Halves(), torch.randn(8, 4), tries=200)
+    assert "per outer" in {entry.kind for entry in found.missed}
+    half = {("both.weight", 0), ("both.bias", 0)}
+    assert all(half < set(entry.places) for entry in found.missed)
+
+
+def test_a_rule_that_ties_the_parts_of_an_axis_is_found(monkeypatch: pytest.MonkeyPatch):
+    right = registry._TABLE[aten.unbind.int]
+
+    def tying(context: Context, call: Call) -> tuple[Labels, ...]:
+        first, second = cast("tuple[Labels, Labels]", right(context, call))
+        context.unify(first[1], second[1])
+        return first, second
+
+    monkeypatch.setitem(registry._TABLE, aten.unbind.int, tying)
+    found = measured(Halves(), torch.randn(8, 4), tries=200)
+    assert {entry.kind for entry in found.missed} == {"untied"}
 
 
 # ----------------------------------------------------------------------------------------------- weights without effect

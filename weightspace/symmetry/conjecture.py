@@ -6,18 +6,18 @@ classes on every axis that carries them, as a group of a spec would:
 
 * ``within``: two indices, or two blocks of equal length, of one frozen class;
 * ``across``: an index of one class and an index of another that lies beside it wherever it occurs, or the two wholes;
-* ``per outer``: two indices of a free class for one index only of a class that it shares a product with;
+* ``per outer``: two indices of a free class for some indices only of a class that it shares a product with;
 * ``joint``: as ``within``, in several frozen classes of one size at once, as where an operator without a rule froze
   both of its sides;
-* ``untied``: as ``within``, on a part only of the axes that carry a class, a stretch in the order of the network.
+* ``untied``: as ``within``, on a part only of the axes that carry a class, a stretch in the order of the network, or
+  on some only of the parts of the axes that carry it several times.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 
 import torch
@@ -32,27 +32,19 @@ from weightspace.symmetry.element import Element
 from weightspace.symmetry.group import Group
 from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, resolve
 from weightspace.symmetry.spec import Spec
+from weightspace.symmetry.transposition import (
+    BLOCKS,
+    Move,
+    Pieces,
+    Place,
+    axis_move,
+    group_move,
+    permute,
+    transposition,
+)
 
-Place = tuple[str, int]  # tensor, axis
-Apply = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
-Draw = Callable[[Random], "Move"]
-BLOCKS = 0.25  # share of draws that move blocks of equal length, where the size has divisors
-
-
-@dataclass(frozen=True)
-class Move:
-    """One transposition of indices or blocks.
-
-    Attributes:
-        places: The axes on which it acts.
-        apply: The tensors of a state dict that it changes, by name, from the state dict.
-        rest: The same on the axes of the class that it leaves out, if any: where these do not matter, the move is one
-            that the spec has.
-    """
-
-    places: tuple[Place, ...]
-    apply: Apply
-    rest: Apply | None = None
+Draw = Callable[[Random], Move]
+MOST_PARTS = 16  # a class that the network tells apart into so many at most is tried in each of its subsets
 
 
 @dataclass(frozen=True)
@@ -99,14 +91,15 @@ def conjectures(context: Context) -> Conjectures:
     close = [
         *(_within(spec, group, frozen[group.name]) for group in classes if group.name in frozen),
         *_across(spec, frozen),
-        *(each for group in classes if group.name not in frozen for each in _per_outer(spec, group)),
+        *(each for group in classes if group.name not in frozen for each in _per_outer(spec, group, frozen)),
     ]
     wide = [
         *(_joint(spec, together, frozen) for together in _companions(spec, frozen)),
         *(
             _untied(spec, group, frozen.get(group.name, "tied"))
             for group in classes
-            if len(spec.occurrences(group.name)) > 1
+            if any(len(_parts(spec, group, place)) > 1 for place in spec.occurrences(group.name))
+            or len(spec.occurrences(group.name)) > 1
         ),
     ]
     return Conjectures(spec, tuple(close), tuple(wide))
@@ -130,7 +123,7 @@ def _with_identities(context: Context) -> Context:
     labels = dict(context.labels)
     for ref in context.trace.tensors.values():
         labels[ref.key] = [identified(resolve(label)) for label in context.algebra.plain(labels[ref.key])]
-    return dataclasses.replace(context, labels=labels)
+    return replace(context, labels=labels)
 
 
 # -------------------------------------------------------------------------------------- one class, or several at once
@@ -153,15 +146,55 @@ def _untied(spec: Spec, group: Group, reason: str) -> Conjecture:
         # What a weight (out, in) reads comes before what it writes.
         places += reversed([place for place in spec.occurrences(group.name) if place[0] == tensor])
 
+    parts = max(len(_parts(spec, group, place)) for place in places)
+
     def draw(random: Random) -> Move:
+        if parts > 1 and (len(places) == 1 or random.random() < 0.5):
+            return _some_parts(spec, group, places, parts, random)
         length = random.randrange(1, len(places))
         start = random.randrange(len(places) - length + 1)
-        perm = _transposition(group.size, random)
+        perm = transposition(group.size, random)
         chosen, rest = places[start : start + length], places[:start] + places[start + length :]
-        move = _class_move(spec, {group.name}, chosen, perm)
-        return dataclasses.replace(move, rest=_class_move(spec, {group.name}, rest, perm).apply)
+        move = group_move(spec, {group.name}, chosen, perm)
+        return replace(move, rest=group_move(spec, {group.name}, rest, perm).apply)
 
     return Conjecture("untied", group.size, reason, draw)
+
+
+def _parts(spec: Spec, group: Group, place: Place) -> list[int]:
+    """Numbers of the pieces of an axis that carry a class."""
+    tensor, axis = place
+    pieces = axis_pieces(spec.tensors[tensor].axes[axis])
+    return [number for number, piece in enumerate(pieces) if group.name in piece.groups]
+
+
+def _some_parts(spec: Spec, group: Group, places: Sequence[Place], count: int, random: Random) -> Move:
+    """Moves a class in some of its parts of every axis that has so many, and on all or none of the other axes."""
+    perm = transposition(group.size, random)
+    chosen = set(random.sample(range(count), random.randrange(1, count)))
+    elsewhere = [place for place in places if len(_parts(spec, group, place)) != count]
+    too = _some(elsewhere, random)
+
+    def move(chosen: set[int], left_out: Collection[Place]) -> Move:
+        moves = []
+        for place in places:
+            parts = _parts(spec, group, place)
+            if place not in left_out:
+                moves.append((place, set(parts) if place in elsewhere else {parts[number] for number in chosen}))
+        return axis_move(
+            spec,
+            [place for place, _ in moves],
+            lambda pieces, index, place: permute(pieces, index, {group.name}, perm, dict(moves)[place]),
+        )
+
+    rest = move(set(range(count)) - chosen, too)
+    return replace(move(chosen, [place for place in elsewhere if place not in too]), rest=rest.apply)
+
+
+def _some(places: Sequence[Place], random: Random) -> list[Place]:
+    """All, none or any of some axes."""
+    share = random.choice([0.0, 0.5, 1.0])
+    return [place for place in places if random.random() < share]
 
 
 def _companions(spec: Spec, frozen: Mapping[str, str]) -> list[frozenset[str]]:
@@ -184,33 +217,7 @@ def _companions(spec: Spec, frozen: Mapping[str, str]) -> list[frozenset[str]]:
 def _moving(spec: Spec, names: set[str] | frozenset[str], places: Sequence[Place]) -> Draw:
     """Draws a transposition in some classes of one size, on some axes."""
     size = next(group.size for group in spec.groups if group.name in names)
-    return lambda random: _class_move(spec, names, places, _transposition(size, random))
-
-
-def _class_move(spec: Spec, names: set[str] | frozenset[str], places: Sequence[Place], perm: Tensor) -> Move:
-    def permute(pieces: Pieces, index: Tensor) -> None:
-        for groups, positions in pieces:
-            moved = positions
-            for dim, group in enumerate(groups):
-                if group in names:
-                    moved = moved.index_select(dim, perm)
-            index[positions] = moved
-
-    return _axis_move(spec, places, permute)
-
-
-def _transposition(size: int, random: Random) -> Tensor:
-    """Two indices exchanged: far apart or near, or two blocks of equal length."""
-    perm = torch.arange(size)
-    lengths = [n for n in range(2, size // 2 + 1) if size % n == 0]
-    length = random.choice(lengths) if lengths and random.random() < BLOCKS else 1
-    count = size // length
-    i = random.randrange(count)
-    apart = random.choice([1, random.randrange(1, count), count // 2])
-    j = (i + apart) % count
-    block = torch.arange(length)
-    perm[i * length + block], perm[j * length + block] = j * length + block, i * length + block
-    return perm
+    return lambda random: group_move(spec, names, places, transposition(size, random))
 
 
 # -------------------------------------------------------------------------------------- two classes side by side
@@ -245,7 +252,7 @@ def _exchanging(spec: Spec, x: Group, y: Group) -> Draw:
         whole = x.size == y.size > 1 and random.random() < BLOCKS
         i, j = random.randrange(x.size), random.randrange(y.size)
 
-        def exchange(pieces: Pieces, index: Tensor) -> None:
+        def exchange(pieces: Pieces, index: Tensor, _place: Place) -> None:
             mine = [(positions, groups.index(x.name)) for groups, positions in pieces if x.name in groups]
             theirs = [(positions, groups.index(y.name)) for groups, positions in pieces if y.name in groups]
             for (a, dim), (b, _) in zip(mine, theirs, strict=True):
@@ -253,7 +260,7 @@ def _exchanging(spec: Spec, x: Group, y: Group) -> Draw:
                     a, b = a.select(dim, i), b.select(dim, j)
                 index[a], index[b] = b, a
 
-        return _axis_move(spec, spec.occurrences(x.name), exchange)
+        return axis_move(spec, spec.occurrences(x.name), exchange)
 
     return draw
 
@@ -261,10 +268,9 @@ def _exchanging(spec: Spec, x: Group, y: Group) -> Draw:
 # -------------------------------------------------------------------------------------- one outer index only
 
 
-def _per_outer(spec: Spec, inner: Group) -> Iterator[Conjecture]:
-    """Free indices that share a product with others, permuted for one index of these only."""
+def _per_outer(spec: Spec, inner: Group, frozen: Mapping[str, str]) -> Iterator[Conjecture]:
+    """Free indices that share a product with others, permuted for some indices of these only."""
     places = spec.occurrences(inner.name)
-    tensors = {tensor: spec.tensors[tensor] for tensor, _ in places}
     beside = {
         group
         for tensor, axis in places
@@ -275,47 +281,51 @@ def _per_outer(spec: Spec, inner: Group) -> Iterator[Conjecture]:
     for outer in spec.groups:
         if outer.name not in beside or outer == inner or outer.name in inner.depends_on or outer.size == 1:
             continue
-        groups = tuple(
-            Group(group.name, group.size, (outer.name,) if group == inner else ()) for group in spec.all_groups
-        )
-        try:
-            conjectured = Spec(groups, tensors, {})
-        except SpecError:  # some tensor has no index of the outer class, or several
-            continue
-        yield Conjecture(
-            "per outer", inner.size, f"tied across {outer.name}", _for_one(conjectured, inner, outer, places)
-        )
+        depending = [
+            each
+            for tensor in dict.fromkeys(tensor for tensor, _ in places)
+            if (each := _depending(spec, inner, outer, tensor)) is not None
+        ]
+        everywhere = {tensor for each in depending for tensor in each.tensors} == {tensor for tensor, _ in places}
+        # Parts that the network tells apart (queries and values) may go where no index of them is left.
+        if depending and (everywhere or (outer.name in frozen and outer.size <= MOST_PARTS)):
+            draw = _for_some(spec, inner, outer, depending, places)
+            yield Conjecture("per outer", inner.size, f"tied across {outer.name}", draw)
 
 
-def _for_one(spec: Spec, inner: Group, outer: Group, places: Sequence[Place]) -> Draw:
-    def draw(random: Random) -> Move:
+def _depending(spec: Spec, inner: Group, outer: Group, tensor: str) -> Spec | None:
+    """One tensor with the inner permutation depending on the outer index, if that index is there exactly once."""
+    groups = tuple(Group(group.name, group.size, (outer.name,) if group == inner else ()) for group in spec.all_groups)
+    try:
+        return Spec(groups, {tensor: spec.tensors[tensor]}, {})
+    except SpecError:
+        return None
+
+
+def _for_some(spec: Spec, inner: Group, outer: Group, depending: Sequence[Spec], places: Sequence[Place]) -> Draw:
+    with_outer = {tensor for each in depending for tensor in each.tensors}
+    elsewhere = [place for place in places if place[0] not in with_outer]
+
+    def move(perm: Tensor, indices: Sequence[int], too: Sequence[Place]) -> Move:
         perms = torch.arange(inner.size).repeat(outer.size, 1)
-        perms[random.randrange(outer.size)] = _transposition(inner.size, random)
-        element = Element(spec.all_groups, {inner.name: perms})
-        return Move(
-            tuple(places),
-            lambda state: {name: act(spec.blocks[name], element, state[name]) for name in spec.tensors},
-        )
+        perms[list(indices)] = perm
+        plain = group_move(spec, {inner.name}, too, perm)
+
+        def apply(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            moved = plain.apply(state)
+            for each in depending:
+                element = Element(each.all_groups, {inner.name: perms})
+                moved |= {name: act(each.blocks[name], element, state[name]) for name in each.tensors}
+            return moved
+
+        return Move(tuple(place for place in places if place not in elsewhere or place in too), apply)
+
+    def draw(random: Random) -> Move:
+        perm = transposition(inner.size, random)
+        indices = random.sample(range(outer.size), random.randrange(1, outer.size) if elsewhere else 1)
+        too = _some(elsewhere, random)
+        others = [index for index in range(outer.size) if index not in indices]
+        left = [place for place in elsewhere if place not in too]
+        return replace(move(perm, indices, too), rest=move(perm, others, left).apply)
 
     return draw
-
-
-# -------------------------------------------------------------------------------------- moving the indices of axes
-
-Pieces = list[tuple[tuple[str | None, ...], Tensor]]  # of an axis: the classes of its dimensions, positions on the axis
-
-
-def _axis_move(spec: Spec, places: Sequence[Place], change: Callable[[Pieces, Tensor], None]) -> Move:
-    """A move given by what it does to the index of every axis."""
-
-    def apply(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        moved: dict[str, Tensor] = {}
-        for tensor, axis in places:
-            tree = spec.tensors[tensor].axes[axis]
-            index = torch.arange(tree.size)
-            change([(piece.groups, piece.index) for piece in axis_pieces(tree)], index)
-            value = moved.get(tensor, state[tensor])
-            moved[tensor] = value.index_select(axis, index.to(value.device))
-        return moved
-
-    return Move(tuple(places), apply)

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from weightspace.symmetry.conjecture import Conjecture, Move, Place, conjectures
+from weightspace.symmetry.conjecture import Conjecture, conjectures
 from weightspace.symmetry.context import Context
 from weightspace.symmetry.spec import Spec
+from weightspace.symmetry.transposition import Move, Place
 from weightspace.symmetry.verify import NOISE_FACTOR, Forward, perturbed, randomized, relative_error
 
 TOLERANCE = 1e-9
