@@ -9,7 +9,7 @@ import pytest
 
 FLOORS = (
     {"errors"},
-    {"atomic", "structure"},
+    {"atomic", "outputs", "structure"},
     {"checkpoint", "data", "symmetry", "assignment"},
     {"source"},
     {"stats"},

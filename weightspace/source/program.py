@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from torch.func import functional_call
 
 from weightspace.checkpoint import Checkpoint
 from weightspace.errors import CheckpointMismatchError, DataError, SourceError
+from weightspace.outputs import result_tensors
 from weightspace.source.base import Inputs, Source
 from weightspace.source.precision import InDouble
 from weightspace.source.user_error import describe
@@ -87,7 +87,9 @@ class Program:
         return dict(self._own)
 
     def outputs(self, state: Mapping[str, Tensor], inputs: Inputs | None = None) -> list[Tensor]:
-        """Run the network without gradients and list all its floating outputs, in the order in which it returns them.
+        """Run the network without gradients and list its floating outputs, in the order in which it returns them.
+
+        What counts is what `weightspace.outputs.result_tensors` finds: of a transformers model not its hidden states.
 
         Args:
             state: Weights by name; a tied tensor may be given under any one of its names. Half precision runs in
@@ -99,8 +101,8 @@ class Program:
             CheckpointMismatchError: A tensor is missing.
             SourceError: The network's own code fails.
         """
-        found: list[Tensor] = []
-        _collect(self._run(state, inputs or self.inputs), found)
+        results = result_tensors(self._run(state, inputs or self.inputs))
+        found = [tensor for tensor in results if tensor.is_floating_point() or tensor.is_complex()]
         if not found:
             raise SourceError(
                 f"{self._label}: expected the network to return floating tensors, found none; return them"
@@ -211,22 +213,6 @@ class Program:
 def _shape(state: Mapping[str, Any], name: str) -> tuple[int, ...]:
     found = state.info(name) if isinstance(state, Checkpoint) else state[name]
     return tuple(found.shape)
-
-
-def _collect(value: Any, found: list[Tensor]) -> None:
-    """Append the floating tensors of a nested output to `found`."""
-    if isinstance(value, torch.Tensor):
-        if value.is_floating_point() or value.is_complex():
-            found.append(value)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            _collect(item, found)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _collect(item, found)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            _collect(getattr(value, field.name), found)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from weightspace.errors import TraceError
+from weightspace.outputs import result_tensors
 from weightspace.structure import disposable
 from weightspace.symmetry.call import Call, TensorRef
 from weightspace.symmetry.reach import reaching
@@ -32,7 +33,7 @@ class Trace:
         parameters: Names in ``tensors`` that are parameters.
         aliases: Other names of tied tensors: alias -> name in ``tensors``.
         inputs: The example inputs.
-        outputs: The outputs of the network.
+        outputs: The outputs of the network, see `weightspace.outputs.result_tensors`.
         constants: For tensors that no operator made (constants of the code, buffers outside the state dict): along
             which dimensions their values vary.
     """
@@ -79,7 +80,7 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | 
         raise
     except Exception as error:
         raise TraceError(refusal(error, module, args, kwargs)) from error
-    outputs = tuple(recorder.ref(leaf) for leaf in _output_tensors(result))
+    outputs = tuple(recorder.ref(leaf) for leaf in result_tensors(result))
     known = recorder.made
     if not outputs or any(ref.key not in known for ref in outputs):
         raise TraceError("an output of the network is not the result of an operator of its forward pass")
@@ -100,12 +101,6 @@ def _names(module: nn.Module) -> list[tuple[str, Tensor]]:
     known: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
     known.update(module.named_buffers(remove_duplicate=False))
     return [(name, known[name]) for name in module.state_dict() if name in known]
-
-
-def _output_tensors(result: Any) -> list[Tensor]:
-    if hasattr(result, "to_tuple"):
-        result = result.to_tuple()
-    return [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
 
 
 class _without_fast_path:  # noqa: N801 - a context manager
