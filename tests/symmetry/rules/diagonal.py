@@ -18,5 +18,12 @@ SAMPLES = [
     sample(
         aten.diag_embed.default, "a b -> b a b; b|a", lambda x: torch.diag_embed(x, 0, 2, 0), (2, 3), case="dimensions"
     ),
+    sample(
+        aten.diag_embed.default,
+        "a -> a b b; b|a",
+        lambda x: torch.diag_embed(x[:, None].expand(2, 3)),
+        (2,),
+        case="of copies",
+    ),
     sample(aten.diag_embed.default, "a . -> a . .", lambda x: torch.diag_embed(x, 1), (2, 3), case="beside it"),
 ]

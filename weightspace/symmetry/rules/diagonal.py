@@ -33,6 +33,7 @@ def embedded(context: Context, call: Call) -> Labels:
     rank = len(call.output.shape)
     dims = sorted(call[name] % rank for name in ("dim1", "dim2"))
     size = call.output.shape[dims[0]]
+    along = context.algebra.fresh(along)  # equal values lie on the diagonal, and zeros beside it
     if call["offset"]:
         context.freeze(along)
         along = context.fixed(size)
