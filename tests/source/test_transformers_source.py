@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 from weightspace.checkpoint import open_checkpoint
 from weightspace.errors import SourceError
 from weightspace.source import Program, TransformersSource, resolve_source
+from weightspace.symmetry import derive, randomized, verify
 
 transformers = pytest.importorskip("transformers")
 
@@ -46,6 +47,23 @@ def test_language_model_runs_like_the_original(tmp_path, config, architecture: s
     expected = original(tokens, use_cache=False).logits
     torch.testing.assert_close(program.outputs(checkpoint.tensors())[0], expected)
     torch.testing.assert_close(program.prediction(checkpoint.tensors(), tokens), expected)
+
+
+@pytest.mark.skipif(
+    not hasattr(transformers.PreTrainedModel, "set_experts_implementation"),
+    reason="mixtures are loops before version 5",
+)
+def test_experts_may_be_exchanged(tmp_path) -> None:
+    config = transformers.MixtralConfig(num_local_experts=3, num_key_value_heads=2, **TEXT, **SPECIAL)
+    source = resolve_source(str(saved(tmp_path, config, "MixtralForCausalLM")))
+    inputs = source.example_inputs()
+    spec = derive(source.build(meta=True), inputs.args, inputs.kwargs)
+    assert spec.completeness == 1
+    assert [group.size for group in spec.groups].count(3) == 2  # the experts of either layer
+    assert [group.size for group in spec.groups].count(48) == 2  # their hidden units
+    # The spec of that form holds for the network as it runs, in whichever form.
+    program = Program.from_source(source)
+    assert verify(spec, program.outputs, randomized(program.state(), spec)).verified
 
 
 def test_ties_survive_on_meta(tmp_path) -> None:

@@ -62,6 +62,11 @@ class TransformersSource(Source):
             model = construct(lambda: model_class(config), meta=meta).eval()
         except (RuntimeError, TypeError, ValueError, AttributeError, KeyError, ImportError) as error:
             raise SourceError(f"{self._config_path}: transformers cannot build it: {_first_line(error)}") from error
+        choose = getattr(model, "set_experts_implementation", None)  # since version 5
+        if meta and choose is not None:
+            # The form of mixtures in which experts are looked up rather than sorted: their symmetry can be followed.
+            # It needs a copy of an expert for every token, which costs nothing without values.
+            choose("batched_mm")
         return under_base_names(model, model_class.base_model_prefix) if self.base_names else model
 
     @override

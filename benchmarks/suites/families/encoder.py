@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suites.families.family import DECODER, SPECIAL, TEXT, VOCABULARY, Family, ids
+from suites.families.family import DECODER, SPECIAL, TEXT, VOCABULARY, Family, boxes, constant, ids
 
 # fmt: off
 BERT = DECODER | {"type_vocab_size": 2}
@@ -12,7 +12,7 @@ DISENTANGLED = BERT | {"relative_attention": True, "pos_att_type": ["c2p", "p2c"
         "max_relative_positions": 8}
 BLOCKS = BERT | {"max_position_embeddings": 72}
 LONG = {"input_ids": ids(2, 64)}
-BOX = {"bbox": ids(2, 10, 4, below=20, start=0)}
+BOX = {"bbox": boxes(2, 10)}
 LAYOUT = {"max_2d_position_embeddings": 64}
 
 FAMILIES = (
@@ -22,7 +22,8 @@ FAMILIES = (
     Family("roberta-prelayernorm", "RobertaPreLayerNormForMaskedLM", BERT, TEXT),
     Family("xlm-roberta", "XLMRobertaForMaskedLM", BERT, TEXT),
     Family("xlm-roberta-xl", "XLMRobertaXLForMaskedLM", BERT, TEXT),
-    Family("xmod", "XmodForMaskedLM", BERT | {"languages": ["en_XX", "de_DE"], "default_language": "en_XX"}, TEXT),
+    Family("xmod", "XmodForMaskedLM", BERT | {"languages": ["en_XX", "de_DE"], "default_language": "en_XX"}, TEXT |
+        {"lang_ids": constant(0, 1)}),
     Family("camembert", "CamembertForMaskedLM", BERT, TEXT),
     Family("distilbert", "DistilBertForMaskedLM", SPECIAL | {"vocab_size": VOCABULARY, "dim": 32, "n_layers": 2,
         "n_heads": 4, "hidden_dim": 56, "max_position_embeddings": 40}, TEXT),
@@ -39,17 +40,17 @@ FAMILIES = (
     Family("fnet", "FNetForMaskedLM", BERT, {"input_ids": ids(2, 10)}),
     Family("funnel", "FunnelForMaskedLM", SPECIAL | {"vocab_size": VOCABULARY, "d_model": 32, "block_sizes": [1, 1],
         "n_head": 4, "d_head": 8, "d_inner": 56}, TEXT),
-    Family("nystromformer", "NystromformerForMaskedLM", BERT | {"num_landmarks": 5, "segment_means_seq_len": 10}, TEXT),
+    Family("nystromformer", "NystromformerForMaskedLM", BERT | {"num_landmarks": 5, "segment_means_seq_len": 10},
+        {"input_ids": ids(2, 10)}),
     Family("longformer", "LongformerForMaskedLM", BLOCKS | {"attention_window": 8}, TEXT),
     Family("big_bird", "BigBirdForMaskedLM", BLOCKS | {"block_size": 4, "num_random_blocks": 1}, LONG),
     Family("yoso", "YosoForMaskedLM", BERT | {"use_expectation": True}, TEXT),
-    Family("mra", "MraForMaskedLM", BLOCKS, LONG),
     Family("squeezebert", "SqueezeBertForMaskedLM", BERT | {"embedding_size": 32}, TEXT),
-    Family("mobilebert", "MobileBertForMaskedLM", BERT | {"embedding_size": 32, "intra_bottleneck_size": 16,
+    Family("mobilebert", "MobileBertForMaskedLM", BERT | {"embedding_size": 24, "intra_bottleneck_size": 16,
         "true_hidden_size": 16}, TEXT),
     Family("convbert", "ConvBertForMaskedLM", BERT | {"embedding_size": 24, "conv_kernel_size": 3}, TEXT),
     Family("layoutlm", "LayoutLMForMaskedLM", BERT | LAYOUT, TEXT | BOX),
-    Family("lilt", "LiltModel", BERT | LAYOUT, TEXT | BOX),
+    Family("lilt", "LiltModel", BERT | LAYOUT | {"hidden_size": 48}, TEXT | BOX),
     Family("markuplm", "MarkupLMModel", BERT | {"xpath_unit_hidden_size": 8}, TEXT),
     Family("ernie", "ErnieForMaskedLM", BERT, TEXT),
     Family("esm", "EsmForMaskedLM", BERT | {"mask_token_id": 3}, TEXT),
@@ -64,7 +65,8 @@ FAMILIES = (
         {"entity_ids": ids(2, 2, below=20), "entity_position_ids": ids(2, 2, 4, below=10, start=0)}),
     Family("megatron-bert", "MegatronBertForMaskedLM", BERT, TEXT),
     Family("ibert", "IBertForMaskedLM", BERT, TEXT),
-    Family("canine", "CanineModel", BERT | {"num_hash_buckets": 32, "local_transformer_stride": 8}, LONG),
+    Family("canine", "CanineModel", BERT | {"num_hash_buckets": 72, "local_transformer_stride": 8,
+        "type_vocab_size": 16, "max_position_embeddings": 72}, LONG),
     Family("tapas", "TapasModel", BERT | {"type_vocab_sizes": [3, 8, 8, 2, 8, 8, 4]}, TEXT),
     Family("dpr", "DPRContextEncoder", BERT, TEXT),
     Family("eurobert", "EuroBertForMaskedLM", DECODER | {"num_key_value_heads": 2}, TEXT),

@@ -27,14 +27,12 @@ class Family:
         model: Class of transformers; its own configuration class takes the options.
         options: Of the configuration.
         inputs: Keyword inputs of the forward pass by name, and how each is drawn.
-        call: Further keyword arguments of the forward pass.
     """
 
     name: str
     model: str
     options: Mapping[str, Any]
     inputs: Mapping[str, Draw]
-    call: Mapping[str, Any] | None = None
 
     def build(self, *, meta: bool = False) -> tuple[nn.Module, Inputs]:
         """The network in eval mode with random weights, and its inputs: the same in every process."""
@@ -45,7 +43,9 @@ class Family:
                 setattr(part, "use_cache", False)  # noqa: B010 - not every configuration declares it
         generator = torch.Generator().manual_seed(0)
         inputs = {name: draw(generator) for name, draw in self.inputs.items()}
-        return construct(lambda: model_class(config), meta=meta).eval(), Inputs(kwargs={**inputs, **(self.call or {})})
+        model = construct(lambda: model_class(config), meta=meta).eval()
+        model.set_experts_implementation("batched_mm")  # as `TransformersSource` does for derivations
+        return model, Inputs(kwargs=inputs)
 
 
 def ids(*shape: int, below: int = VOCABULARY, start: int = 3) -> Draw:
@@ -72,6 +72,27 @@ def normal(*shape: int) -> Draw:
 def uniform(*shape: int) -> Draw:
     """Values between 0 and 1."""
     return lambda generator: torch.rand(shape, generator=generator)
+
+
+def boxes(*shape: int, below: int = 40) -> Draw:
+    """Boxes on a page: left, top, right, bottom."""
+
+    def draw(generator: torch.Generator) -> Tensor:
+        corners = torch.randint(0, below, (*shape, 2, 2), generator=generator)
+        return corners.sort(-2).values.flatten(-2)
+
+    return draw
+
+
+def patches(batch: int, count: int, size: int) -> Draw:
+    """Flattened patches of an image, each after its row and column, counted from 1."""
+
+    def draw(generator: torch.Generator) -> Tensor:
+        place = torch.arange(count)
+        where = torch.stack([place // 2 + 1, place % 2 + 1], -1).float().expand(batch, count, 2)
+        return torch.cat([where, torch.randn(batch, count, size, generator=generator)], -1)
+
+    return draw
 
 
 def constant(*values: Any) -> Draw:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suites.families.family import DECODER, GROUPED, IMAGE, TEXT, Family, constant, ids, normal
+from suites.families.family import DECODER, GROUPED, IMAGE, TEXT, Family, boxes, constant, ids, normal, patches
 
 # fmt: off
 TOWER = {"vocab_size": 83, "hidden_size": 32, "intermediate_size": 56, "num_hidden_layers": 2,
@@ -20,10 +20,10 @@ SIGLIP = {"model_type": "siglip_vision_model", "vision_use_head": False} | SIGHT
 
 FAMILIES = (
     Family("clip", "CLIPModel", TWO, BOTH),
-    Family("siglip", "SiglipModel", TWO, BOTH),
-    Family("siglip2", "Siglip2Model", {"text_config": TOWER, "vision_config": SIGHT | {"num_patches": 4}},
-        {"input_ids": ids(2, 10), "pixel_values": normal(2, 4, 768), "pixel_attention_mask": constant([1] * 4,
-        [1] * 4), "spatial_shapes": constant([2, 2], [2, 2])}),
+    Family("siglip", "SiglipModel", {"text_config": TOWER | {"projection_size": 40}, "vision_config": SIGHT}, BOTH),
+    Family("siglip2", "Siglip2Model", {"text_config": TOWER | {"projection_size": 40}, "vision_config": SIGHT |
+        {"num_patches": 4}}, {"input_ids": ids(2, 10), "pixel_values": normal(2, 4, 768),
+        "pixel_attention_mask": constant([1] * 4, [1] * 4), "spatial_shapes": constant([2, 2], [2, 2])}),
     Family("altclip", "AltCLIPModel", TWO | {"text_config": TOWER | {"project_dim": 24, "type_vocab_size": 1}}, BOTH),
     Family("chinese_clip", "ChineseCLIPModel", TWO, BOTH),
     Family("clipseg", "CLIPSegForImageSegmentation", TWO | {"extract_layers": [0, 1], "reduce_dim": 16,
@@ -36,9 +36,9 @@ FAMILIES = (
         "num_group_tokens": [4, 2, 0], "num_output_groups": [4, 2, 0], "patch_size": 8}, "projection_dim": 24,
         "projection_intermediate_dim": 28}, BOTH),
     Family("align", "AlignModel", {"text_config": TOWER, "vision_config": {"image_size": 32, "width_coefficient": 0.25,
-        "depth_coefficient": 0.25, "kernel_sizes": [3, 5], "in_channels": [32, 16], "out_channels": [16, 24],
-        "strides": [1, 2], "num_block_repeats": [1, 2], "expand_ratios": [1, 6], "depthwise_padding": [],
-        "hidden_dim": 32}, "projection_dim": 32}, BOTH),
+        "depth_coefficient": 0.5, "kernel_sizes": [3, 5], "in_channels": [32, 16], "out_channels": [16, 24],
+        "strides": [1, 2], "num_block_repeats": [1, 2], "expand_ratios": [1, 6], "hidden_dim": 8},
+        "projection_dim": 8}, BOTH),
     Family("blip", "BlipForConditionalGeneration", {"text_config": TOWER | {"encoder_hidden_size": 40},
         "vision_config": SIGHT, "projection_dim": 24}, BOTH),
     Family("blip-2", "Blip2ForConditionalGeneration", {"vision_config": SIGHT, "qformer_config": {"vocab_size": 83,
@@ -54,7 +54,7 @@ FAMILIES = (
         "intermediate_size": 44}, "projection_dim": 24, "hidden_size": 36}, BOTH),
     Family("bridgetower", "BridgeTowerForMaskedLM", {"hidden_size": 32, "num_hidden_layers": 2,
         "num_attention_heads": 4, "text_config": TOWER | {"type_vocab_size": 1},
-        "vision_config": {"hidden_size": 32, "num_hidden_layers": 2, "image_size": 32, "patch_size": 16}}, BOTH |
+        "vision_config": {"hidden_size": 64, "num_hidden_layers": 2, "image_size": 32, "patch_size": 16}}, BOTH |
         {"pixel_mask": constant(*[[[1] * 32] * 32] * 2)}),
     Family("lxmert", "LxmertModel", {"vocab_size": 83, "hidden_size": 32, "num_attention_heads": 4,
         "intermediate_size": 56, "max_position_embeddings": 40, "l_layers": 1, "x_layers": 1, "r_layers": 1,
@@ -63,7 +63,7 @@ FAMILIES = (
     Family("git", "GitForCausalLM", TOWER | {"vision_config": SIGHT}, BOTH),
     Family("layoutlmv2", "LayoutLMv3ForTokenClassification", DECODER | {"coordinate_size": 5, "shape_size": 6,
         "max_2d_position_embeddings": 64, "input_size": 32, "patch_size": 16, "rel_pos_bins": 8,
-        "rel_2d_pos_bins": 8}, BOTH | {"bbox": constant(*[[[1, 2, 11, 13]] * 10] * 2)}),
+        "rel_2d_pos_bins": 8}, BOTH | {"bbox": boxes(2, 10)}),
     Family("llava", "LlavaForConditionalGeneration", {"text_config": LLAMA, "vision_config": CLIP,
         "image_token_index": 77, "image_token_id": 77}, PLACED),
     Family("vipllava", "VipLlavaForConditionalGeneration", {"text_config": LLAMA, "vision_config": CLIP,
@@ -84,7 +84,7 @@ FAMILIES = (
     Family("pix2struct", "Pix2StructForConditionalGeneration", {"text_config": {"vocab_size": 83, "hidden_size": 32,
         "d_kv": 8, "d_ff": 56, "num_layers": 1, "num_heads": 4}, "vision_config": {"hidden_size": 32, "d_kv": 8,
         "d_ff": 56, "num_hidden_layers": 1, "num_attention_heads": 4, "patch_embed_hidden_size": 20, "seq_len": 8},
-        "is_encoder_decoder": True}, {"flattened_patches": normal(2, 6, 22), "decoder_input_ids": ids(2, 7)}),
+        "is_encoder_decoder": True}, {"flattened_patches": patches(2, 6, 20), "decoder_input_ids": ids(2, 7)}),
     Family("kosmos-2", "Kosmos2ForConditionalGeneration", {"text_config": {"vocab_size": 83, "embed_dim": 32,
         "ffn_dim": 56, "layers": 2, "attention_heads": 4, "max_position_embeddings": 40}, "vision_config": SIGHT,
         "latent_query_num": 4}, {"input_ids": constant(ROW, ROW[::-1]), "pixel_values": normal(2, 3, 32, 32),

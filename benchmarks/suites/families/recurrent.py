@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suites.families.family import GROUPED, SPECIAL, TEXT, VOCABULARY, Family, ids
+from suites.families.family import DECODER, GROUPED, SPECIAL, TEXT, VOCABULARY, Family, ids
 
 # fmt: off
 SMALL = SPECIAL | {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2}
@@ -23,11 +23,11 @@ FAMILIES = (
         "mamba_d_state": 8, "mamba_dt_rank": 6, "use_mamba_kernels": False}, TEXT),
     Family("bamba", "BambaForCausalLM", GROUPED | MAMBA2 | {"attn_layer_indices": [1]}, TEXT),
     Family("zamba", "ZambaForCausalLM", GROUPED | {"mamba_d_state": 8, "mamba_dt_rank": 6, "n_mamba_heads": 2,
-        "num_hidden_layers": 3, "layers_block_type": ["mamba", "hybrid", "mamba"], "attention_hidden_size": 64,
-        "attention_head_dim": 16, "use_mamba_kernels": False}, TEXT),
-    Family("zamba2", "Zamba2ForCausalLM", GROUPED | {"mamba_d_state": 8, "mamba_headdim": 16, "mamba_ngroups": 1,
-        "chunk_size": 8, "num_hidden_layers": 3, "layers_block_type": ["mamba", "hybrid", "mamba"],
-        "num_mem_blocks": 1, "adapter_rank": 6}, TEXT),
+        "num_hidden_layers": 4, "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"],
+        "attention_hidden_size": 64, "attention_head_dim": 16, "use_mamba_kernels": False}, TEXT),
+    Family("zamba2", "Zamba2ForCausalLM", GROUPED | {"num_key_value_heads": 4, "mamba_d_state": 8, "n_mamba_heads": 4,
+        "chunk_size": 8, "num_hidden_layers": 4, "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"],
+        "use_mamba_kernels": False, "use_shared_attention_adapter": True, "adapter_rank": 6}, TEXT),
     Family("falcon_h1", "FalconH1ForCausalLM", GROUPED | MAMBA2 | {"head_dim": 8, "mamba_d_ssm": 64}, TEXT),
     Family("granitemoehybrid", "GraniteMoeHybridForCausalLM", GROUPED | MAMBA2 | {"num_local_experts": 3,
         "num_experts_per_tok": 2, "shared_intermediate_size": 28, "layer_types": ["mamba", "attention"]}, TEXT),
@@ -35,8 +35,12 @@ FAMILIES = (
         "mamba_head_dim": 16, "n_groups": 2, "chunk_size": 8, "layers_block_type": ["mamba", "attention"]}, TEXT),
     Family("xlstm", "xLSTMForCausalLM", SMALL | {"num_heads": 4, "chunk_size": 16, "embedding_dim": 32,
         "num_blocks": 2}, {"input_ids": ids(2, 16)}),
-    Family("olmo_hybrid", "OlmoHybridForCausalLM", GROUPED | {"layer_types": ["linear_attention", "full_attention"]},
-        TEXT),
-    Family("kimi_linear", "KimiLinearForCausalLM", GROUPED, TEXT),
+    Family("olmo_hybrid", "OlmoHybridForCausalLM", GROUPED | {"layer_types": ["linear_attention", "full_attention"],
+        "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
+        "linear_value_head_dim": 6}, TEXT),
+    Family("kimi_linear", "KimiLinearForCausalLM", DECODER | {"moe_intermediate_size": 24, "num_local_experts": 3,
+        "num_experts_per_tok": 2, "kv_lora_rank": 24, "qk_rope_head_dim": 4, "qk_nope_head_dim": 12,
+        "v_head_dim": 10, "linear_head_dim": 8, "linear_num_heads": 4,
+        "layer_types": ["linear_attention", "full_attention"]}, TEXT),
 )
 # fmt: on
