@@ -37,7 +37,11 @@ def clamp(context: ExponentContext, call: Call) -> Labels | tuple[Labels, ...]:
     low, high = call["min"], call["max"]
     if (low == 0 and high is None) or (high == 0 and low is None):
         return homogeneous(context, call)
-    return odd(context, call) if low is not None and high is not None and low == -high else context.zeroed(call)
+    return (
+        odd(context, call)
+        if isinstance(low, float | int) and isinstance(high, float | int) and low == -high
+        else context.zeroed(call)
+    )
 
 
 @demand("hardtanh")
