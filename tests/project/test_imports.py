@@ -13,7 +13,7 @@ FLOORS = (
     {"checkpoint", "data", "symmetry", "assignment"},
     {"source"},
     {"stats"},
-    {"align", "graph"},
+    {"align", "canonical", "graph"},
     {"merge"},
     {"evaluate", "nn"},
     {"zoo", "train"},
