@@ -203,4 +203,9 @@ class Transformation:
                 place = place.dual
             block = freedoms.blocks[name][place.block]
             block.write(result, change_block(freedom, self.values[freedom.name], place, block, block.read(result)))
+        if any(place.offset for _, place in acting) and not contragredient and bool((result < 0).any()):
+            raise SpecError(
+                f"tensor '{name}': expected scales under which the variance stays positive, found some that make it "
+                f"{float(result.min()):.1e}; take larger scales"
+            )
         return result.to(tensor.dtype)

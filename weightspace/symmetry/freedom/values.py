@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from weightspace.errors import SpecError
 from weightspace.symmetry.block import Block
 from weightspace.symmetry.freedom.freedom import Fold, Freedom, Freedoms, Place
 
@@ -69,8 +68,8 @@ def change_block(freedom: Freedom, value: Tensor, place: Place, block: Block, en
         block: The block.
         entries: Of shape ``block.shape``, floating.
 
-    Raises:
-        SpecError: If a variance would become negative.
+    Returns:
+        The entries; of a variance, less than 0 where the scale is too small, which another freedom may still mend.
     """
     outer = block.dims[place.dim].outer
     value = value.to(entries)
@@ -81,15 +80,7 @@ def change_block(freedom: Freedom, value: Tensor, place: Place, block: Block, en
         moved = entries.movedim(dims, last)
         return torch.einsum("...ij,...j->...i", matrix, moved).movedim(last, dims)
     factor = _aligned(value, (*outer, place.dim), entries.dim()) ** place.exponent
-    if not place.offset:
-        return entries * factor
-    changed = factor * (entries + place.offset) - place.offset
-    if bool((changed < 0).any()):
-        raise SpecError(
-            f"tensor '{place.tensor}': expected a scale under which the variance stays positive, found one that makes "
-            f"it {float(changed.min()):.1e}; take a larger scale"
-        )
-    return changed
+    return factor * (entries + place.offset) - place.offset if place.offset else entries * factor
 
 
 def _aligned(value: Tensor, dims: tuple[int, ...], rank: int) -> Tensor:
