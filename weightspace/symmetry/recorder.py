@@ -16,6 +16,7 @@ from weightspace.symmetry.place import place_of_call
 from weightspace.symmetry.refusal import refused_operator
 
 LARGEST_CONSTANT = 1 << 24  # entries of a constant that we look at to see along which dimensions it varies
+LARGEST_VALUE = 1 << 20  # entries of a constant whose values are kept
 RECURRENT = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 
 
@@ -34,6 +35,7 @@ class Recorder(TorchDispatchMode):
         self.made: set[int] = set()
         self.constants: dict[int, tuple[bool, ...]] = {}
         self.shadows: dict[int, Tensor] = {}
+        self.values: dict[int, Tensor] = {}  # of constants that meet values which depend on the weights
         self.inputs: set[int] = set()  # storages of the example inputs
         self.given: set[int] = set()  # storages of constants
         self.stale: set[int] = set()  # storages of real tensors that were written with values that are not known
@@ -67,6 +69,8 @@ class Recorder(TorchDispatchMode):
         if any(ref.storage in self.inputs for ref in call.written):
             raise TraceError(f"{func}: the network overwrites its input in place; let it work on a copy")
         shadow = self._shadow(call, tensors, args, kwargs)
+        if shadow is None:
+            self._remember(tensors)
         if call.name == "_local_scalar_dense":  # a number that code asks for: nothing to label
             return func(*args, **kwargs) if shadow is None else shadow
         if any(tensor.is_meta or self._is_stale(tensor) for tensor in tensors) and not func.is_view:
@@ -105,6 +109,20 @@ class Recorder(TorchDispatchMode):
             self._forget(ref.key)
             self.stale.update(_storage(tensor) for tensor in tensors if id(tensor) == ref.key and not tensor.is_meta)
         return None
+
+    def _remember(self, tensors: list[Tensor]) -> None:
+        """Keeps the values of what meets tensors that depend on the weights."""
+        known = [self.shadows.get(id(tensor), tensor) for tensor in tensors]
+        if any(value.is_meta for value in known):
+            for tensor, value in zip(tensors, known, strict=True):
+                if (
+                    id(tensor) not in self.values
+                    and not value.is_meta
+                    and not self._is_stale(value)
+                    and value.numel() <= LARGEST_VALUE
+                    and value.layout == torch.strided
+                ):
+                    self.values[id(tensor)] = value.clone()
 
     def _is_stale(self, tensor: Tensor) -> bool:
         return not tensor.is_meta and _storage(tensor) in self.stale

@@ -7,7 +7,7 @@ values sees them, and whatever touches a parameter becomes meta.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -36,6 +36,7 @@ class Trace:
         outputs: The outputs of the network, see `weightspace.outputs.result_tensors`.
         constants: For tensors that no operator made (constants of the code, buffers outside the state dict): along
             which dimensions their values vary.
+        values: Small tensors that do not depend on the weights and meet others that do, by key.
     """
 
     calls: tuple[Call, ...]
@@ -45,6 +46,7 @@ class Trace:
     inputs: tuple[TensorRef, ...]
     outputs: tuple[TensorRef, ...]
     constants: Mapping[int, tuple[bool, ...]]
+    values: Mapping[int, Tensor] = field(default_factory=dict)
 
 
 def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Trace:
@@ -93,6 +95,7 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | 
         inputs,
         outputs,
         recorder.constants,
+        recorder.values,
     )
 
 

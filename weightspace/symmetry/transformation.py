@@ -11,7 +11,7 @@ from torch import Tensor
 from weightspace.errors import SpecError
 from weightspace.symmetry.element import Element
 from weightspace.symmetry.freedom.freedom import KINDS, Freedom
-from weightspace.symmetry.freedom.values import change_block, fold, inverse_value, product, random_value
+from weightspace.symmetry.freedom.values import change_block, fold, inverse_value, product, random_value, turned
 from weightspace.symmetry.spec import Spec
 
 
@@ -25,7 +25,8 @@ class Transformation:
     Attributes:
         spec: The symmetry.
         element: The permutation.
-        values: By name of the freedom: factors of shape (outer..., n), or matrices of shape (outer..., n, n), float64.
+        values: By name of the freedom: factors of shape (outer..., n), complex ones for rotary freedoms, or matrices of
+            shape (outer..., n, n), in float64 or complex128.
             Freedoms that are not named act as the identity.
 
     Raises:
@@ -189,10 +190,9 @@ class Transformation:
     def _changed(self, name: str, tensor: Tensor, *, contragredient: bool) -> Tensor:
         """One tensor after all freedoms, rotations first."""
         freedoms = self.spec.freedoms
-        acting = [
-            (freedom, place) for freedom, place in freedoms.by_tensor.get(name, ()) if freedom.name in self.values
-        ]
-        if not acting:
+        turning = [pair for pair in freedoms.turning.get(name, ()) if pair[0].name in self.values]
+        acting = [pair for pair in freedoms.by_tensor.get(name, ()) if pair[0].name in self.values]
+        if not acting and not turning:
             return tensor
         expected = self.spec.tensors[name].shape
         if tuple(tensor.shape) != expected:
@@ -208,4 +208,8 @@ class Transformation:
                 f"tensor '{name}': expected scales under which the variance stays positive, found some that make it "
                 f"{float(result.min()):.1e}; take larger scales"
             )
+        for freedom, turn in turning:
+            value = self.values[freedom.name]
+            dual = (turn.exponent < 0) != contragredient
+            result = turned(result, turn.axis, turn.positions, 1 / value.conj() if dual else value)
         return result.to(tensor.dtype)

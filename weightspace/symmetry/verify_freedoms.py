@@ -102,7 +102,8 @@ def _check(
         transformation = Transformation.random(spec, generator, (freedom.kind,)).restrict([name])
     moved = transformation.apply(state)
     error = relative_error(forward(moved), expected)
-    carriers = sorted({place.tensor for place in freedom.places}, key=lambda tensor: -state[tensor].numel())
+    tensors = {place.tensor for place in (*freedom.places, *freedom.turns)}
+    carriers = sorted(tensors, key=lambda tensor: -state[tensor].numel())
     control = None
     for left_out in carriers if len(carriers) > 1 else ():
         control = max(control or 0.0, relative_error(forward({**moved, left_out: state[left_out]}), expected))

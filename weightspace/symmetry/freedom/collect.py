@@ -11,9 +11,10 @@ from fractions import Fraction
 from weightspace.symmetry.context import Context
 from weightspace.symmetry.freedom.context import ExponentContext, Occurrence
 from weightspace.symmetry.freedom.exponents import Mark
-from weightspace.symmetry.freedom.freedom import Fold, Freedom, Freedoms, Kind, Place
+from weightspace.symmetry.freedom.freedom import Fold, Freedom, Freedoms, Kind, Place, Turn
 from weightspace.symmetry.freedom.layout import Layout, named_axis
 from weightspace.symmetry.freedom.propagate import exponents
+from weightspace.symmetry.freedom.rotary import Pairs, rotary_pairs
 from weightspace.symmetry.group import Group
 from weightspace.symmetry.label import Atom, resolve
 from weightspace.symmetry.naming import extend_names
@@ -42,6 +43,7 @@ def freedoms_of(context: Context, names: Mapping[Atom, str]) -> Freedoms:
         names: Names of the groups of the permutations.
     """
     found = exponents(context)
+    pairs = list(rotary_pairs(context))
     outers = dependencies(context, {occurrence.unit for occurrence in found.occurrences}, of=lambda atom: True)
     layout = Layout(context, found)
 
@@ -54,6 +56,13 @@ def freedoms_of(context: Context, names: Mapping[Atom, str]) -> Freedoms:
             for beside in layout.beside(first, outer):
                 algebra.rule_out(beside.exponent, kinds=("scale", "sign"))
 
+    for one in pairs:
+        where = {(name, axis) for name, axis, _, _ in one.tensors}
+        for occurrence in found.occurrences:
+            # A complex number per frequency says more than a scale and a sign per head or frequency.
+            ordered = occurrence.unit.frozen is not None or occurrence.unit is one.heads
+            if ordered and (occurrence.tensor, occurrence.axis) in where:
+                found.algebra.rule_out(occurrence.exponent, kinds=("scale", "sign"))
     solutions: list[Solution] = []
     for solution in _solve(found, "linear", found.occurrences):
         if len(solution.members) > 1 and all(abs(exponent) == 1 for _, exponent in solution.members):
@@ -69,7 +78,7 @@ def freedoms_of(context: Context, names: Mapping[Atom, str]) -> Freedoms:
         for one in [solution for kind in kinds for solution in _solve(found, kind, by_unit[unit])]:
             solutions.append(one)
             settle(one)
-    return _assembled(layout, solutions, outers, names)
+    return _assembled(layout, solutions, pairs, outers, names)
 
 
 def _solve(found: ExponentContext, kind: Kind, occurrences: Iterable[Occurrence]) -> list[Solution]:
@@ -89,12 +98,14 @@ def _solve(found: ExponentContext, kind: Kind, occurrences: Iterable[Occurrence]
 def _assembled(
     layout: Layout,
     solutions: list[Solution],
+    pairs: list[Pairs],
     outers: Mapping[Atom, tuple[Atom, ...]],
     names: Mapping[Atom, str],
 ) -> Freedoms:
     """The freedoms under the names of groups and tensors."""
     found = layout.found
     units = dict.fromkeys(atom for s in solutions for atom in (*outers[s.unit], s.unit))
+    units |= dict.fromkeys(one.heads for one in pairs if one.heads is not None)
     first: dict[Atom, str] = {}
     for occurrence in found.occurrences:
         if occurrence.unit in units:
@@ -118,6 +129,13 @@ def _assembled(
         return [Place(occurrence.tensor, block, dim, exponent, offset) for block, dim in layout.places(occurrence)]
 
     freedoms = []
+    turning = []
+    for one in pairs:
+        last = one.tensors[-1][0].removesuffix(".weight").removesuffix(".bias")
+        outer = () if one.heads is None else (known[one.heads],)
+        turning.append(Group(f"{last}:frequencies", one.count, outer, ()))
+        turns = tuple(Turn(*each) for each in one.tensors)
+        freedoms.append(Freedom(f"{last}:rotary", "rotary", turning[-1].name, (), turns=turns))
     counts: dict[tuple[str, str], int] = defaultdict(int)
     for solution in solutions:
         common = math.lcm(*(exponent.denominator for _, exponent in solution.members))
@@ -136,7 +154,7 @@ def _assembled(
                 folds=tuple(_folds(layout, solution)) if rotates else (),
             )
         )
-    return Freedoms(groups, axes, tuple(freedoms))
+    return Freedoms((*groups, *turning), axes, tuple(freedoms))
 
 
 def _contains(found: ExponentContext, solution: Solution, atom: Atom) -> bool:

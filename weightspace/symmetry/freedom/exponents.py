@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from weightspace.symmetry.algebra import Algebra
-from weightspace.symmetry.freedom.freedom import KINDS, Kind
+from weightspace.symmetry.freedom.freedom import Kind
 from weightspace.symmetry.freedom.system import LinearSystem
 from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Uniform, Varying, leaf_labels, resolve
 
+KINDS: tuple[Kind, ...] = ("scale", "sign", "linear", "rotation")  # those that exponents describe
 NONLINEAR: tuple[Kind, ...] = ("linear", "rotation")  # what an operator that works unit by unit rules out
 
 

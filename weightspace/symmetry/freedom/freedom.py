@@ -8,17 +8,20 @@ scales before and after a batch norm.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
 
 from weightspace.errors import SpecError
 from weightspace.symmetry.axis import Axis, axis_from_json, axis_to_json
 from weightspace.symmetry.block import Block, tensor_blocks
 from weightspace.symmetry.group import Group, check_groups
 
-Kind: TypeAlias = Literal["scale", "sign", "linear", "rotation"]
+Kind: TypeAlias = Literal["scale", "sign", "linear", "rotation", "rotary"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -61,6 +64,53 @@ class Fold:
     readers: tuple[tuple[Place, str | None], ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """Pairs of positions on an axis of a tensor that a rotary freedom turns.
+
+    Attributes:
+        tensor: Name in the state dict.
+        axis: The axis.
+        positions: int64 of shape (heads, copies, frequencies, 2): every head of the keys serves some copies.
+        exponent: 1 for queries, which are multiplied by z; -1 for keys, which are multiplied by 1 / conj(z).
+    """
+
+    tensor: str
+    axis: int
+    positions: Tensor
+    exponent: int
+
+    def to_json(self) -> list[Any]:
+        """Returns the turn as JSON-ready values; positions at regular steps as sizes and strides."""
+        start, sizes = int(self.positions.reshape(-1)[0]), list(self.positions.shape)
+        strides = [
+            int(self.positions.select(dim, 1).reshape(-1)[0]) - start if size > 1 else 0
+            for dim, size in enumerate(sizes)
+        ]
+        if bool((_regular(start, sizes, strides) == self.positions).all()):
+            return [self.tensor, self.axis, {"start": start, "sizes": sizes, "strides": strides}, self.exponent]
+        return [self.tensor, self.axis, self.positions.tolist(), self.exponent]
+
+    @classmethod
+    def from_json(cls, data: list[Any]) -> Turn:
+        """Inverse of `to_json`."""
+        tensor, axis, positions, exponent = data
+        if isinstance(positions, dict):
+            found = _regular(int(positions["start"]), positions["sizes"], positions["strides"])
+        else:
+            found = torch.tensor(positions, dtype=torch.int64)
+        return cls(str(tensor), int(axis), found, int(exponent))
+
+
+def _regular(start: int, sizes: Sequence[int], strides: Sequence[int]) -> Tensor:
+    """Positions at regular steps."""
+    result = torch.tensor(start)
+    for dim, (size, stride) in enumerate(zip(sizes, strides, strict=True)):
+        steps = torch.arange(size) * stride
+        result = result + steps.reshape([-1 if i == dim else 1 for i in range(len(sizes))])
+    return result
+
+
 @dataclass(frozen=True, slots=True)
 class Freedom:
     """One freedom of a group.
@@ -69,10 +119,12 @@ class Freedom:
         name: Unique among the freedoms of a network.
         kind: ``scale``: a positive factor per unit. ``sign``: a sign per unit. ``linear``: an invertible matrix over
             the units, and its inverse transposed where they are read. ``rotation``: an orthogonal matrix over them.
+            ``rotary``: a complex number per frequency of a rotary embedding, whose units are pairs of dimensions.
         group: The group whose units these are; with ``depends_on``, one factor or matrix per outer index.
         places: What it acts on, each with its exponent.
         centred: For a rotation: the vector of ones must stay where it is, since a mean over the units is taken.
         folds: For a rotation: what is folded away first.
+        turns: For a rotary freedom: the pairs that it turns, instead of places.
     """
 
     name: str
@@ -81,6 +133,7 @@ class Freedom:
     places: tuple[Place, ...]
     centred: bool = False
     folds: tuple[Fold, ...] = ()
+    turns: tuple[Turn, ...] = ()
 
     @property
     def matrix(self) -> bool:
@@ -103,6 +156,7 @@ class Freedom:
                 }
                 for fold in self.folds
             ],
+            "turns": [turn.to_json() for turn in self.turns],
         }
 
     @classmethod
@@ -124,6 +178,7 @@ class Freedom:
                 )
                 for fold in data["folds"]
             ),
+            tuple(Turn.from_json(turn) for turn in data["turns"]),
         )
 
 
@@ -186,6 +241,15 @@ class Freedoms:
             for place in freedom.places:
                 found.setdefault(place.tensor, []).append((freedom, place))
         return {name: tuple(places) for name, places in found.items()}
+
+    @cached_property
+    def turning(self) -> Mapping[str, tuple[tuple[Freedom, Turn], ...]]:
+        """What turns pairs of every tensor."""
+        found: dict[str, list[tuple[Freedom, Turn]]] = {}
+        for freedom in self.all:
+            for turn in freedom.turns:
+                found.setdefault(turn.tensor, []).append((freedom, turn))
+        return {name: tuple(turns) for name, turns in found.items()}
 
     def group(self, name: str) -> Group:
         """A group by name."""

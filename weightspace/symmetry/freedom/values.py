@@ -18,9 +18,11 @@ def random_value(freedoms: Freedoms, freedom: Freedom, generator: torch.Generato
     """A random value of a freedom, in float64, of shape ``freedoms.shape(freedom)``.
 
     Factors are log-uniform between 1/2 and 2, rotations uniform (Haar), invertible maps have log-uniform singular
-    values between 1/2 and 2.
+    values between 1/2 and 2. Rotary freedoms take complex128.
     """
     shape = freedoms.shape(freedom)
+    if freedom.kind == "rotary":
+        return random_turns(shape, generator)
     if freedom.kind == "scale":
         return torch.exp(SPREAD * (2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1))
     if freedom.kind == "sign":
@@ -30,6 +32,31 @@ def random_value(freedoms: Freedoms, freedom: Freedom, generator: torch.Generato
     stretch = torch.exp(SPREAD * (2 * torch.rand(shape[:-1], generator=generator, dtype=torch.float64) - 1))
     left, right = (_rotation(shape, generator, centred=False) for _ in range(2))
     return left * stretch.unsqueeze(-2) @ right
+
+
+def random_turns(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Complex numbers with sizes log-uniform between 1/2 and 2 and uniform angles, complex128."""
+    size = torch.exp(SPREAD * (2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1))
+    return torch.polar(size, 2 * math.pi * torch.rand(shape, generator=generator, dtype=torch.float64))
+
+
+def turned(tensor: Tensor, axis: int, positions: Tensor, value: Tensor) -> Tensor:
+    """A tensor whose pairs of positions on an axis are multiplied by complex numbers.
+
+    Args:
+        tensor: Real, floating.
+        axis: The axis.
+        positions: Of shape (heads, copies, frequencies, 2).
+        value: Complex, of shape (heads, frequencies), or (frequencies,) for a single head.
+    """
+    moved = tensor.movedim(axis, 0).clone()
+    factor = value.to(torch.complex128 if tensor.dtype == torch.float64 else torch.complex64)
+    factor = factor.reshape(positions.shape[0], 1, -1).expand(positions.shape[:-1])
+    factor = factor.reshape(-1, *[1] * (tensor.dim() - 1)).to(tensor.device)
+    real, imaginary = (positions[..., part].reshape(-1).to(tensor.device) for part in range(2))
+    result = torch.complex(moved[real], moved[imaginary]) * factor
+    moved[real], moved[imaginary] = result.real, result.imag
+    return moved.movedim(0, axis)
 
 
 def _rotation(shape: tuple[int, ...], generator: torch.Generator, *, centred: bool) -> Tensor:
