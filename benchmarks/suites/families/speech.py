@@ -74,7 +74,7 @@ FAMILIES = (
         {"input_values": normal(2, 1, 64)}),
     Family("univnet", "UnivNetModel", {"model_in_channels": 8, "model_hidden_channels": 8, "num_mel_bins": 10,
         "resblock_kernel_sizes": [3], "resblock_stride_sizes": [4], "resblock_dilation_sizes": [[1, 3]],
-        "kernel_predictor_num_blocks": 1, "kernel_predictor_hidden_channels": 12},
+        "kernel_predictor_num_blocks": 1, "kernel_predictor_hidden_channels": 8},
         {"input_features": normal(2, 12, 10), "noise_sequence": normal(2, 12, 8)}),
     Family("fastspeech2_conformer", "FastSpeech2ConformerHifiGan", {"model_in_dim": 10, "upsample_initial_channel": 16,
         "upsample_rates": [2, 2], "upsample_kernel_sizes": [4, 4], "resblock_kernel_sizes": [3],
