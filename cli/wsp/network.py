@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weightspace.errors import CheckpointMismatchError, SourceError, VerificationError
+from weightspace.errors import CheckpointMismatchError, SourceError, TraceError, VerificationError
 from wsp.console import Console
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from weightspace.source import Program, Source
     from weightspace.symmetry.spec import Spec
     from weightspace.symmetry.verify import Verification
+
+_LARGEST_TRIED = 500_000_000  # parameters of a network that is built with weights to see why it cannot be traced
 
 
 @dataclass(frozen=True)
@@ -104,11 +106,25 @@ def network_of(
 
 
 def derived(source: Source) -> Spec:
-    """Derive the symmetry of a source; no memory is spent on weights."""
+    """Derive the symmetry of a source; no memory is spent on weights unless that fails.
+
+    Raises:
+        TraceError: The network cannot be traced, or its own code fails: with weights, unless it is too large for that,
+            the two can be told apart.
+    """
     from weightspace.symmetry.derive import derive
 
     inputs = source.example_inputs()
-    return derive(source.build(meta=True), inputs.args, inputs.kwargs)
+    module = source.build(meta=True)
+    try:
+        try:
+            return derive(module, inputs.args, inputs.kwargs)
+        except TraceError:
+            if sum(parameter.numel() for parameter in module.parameters()) > _LARGEST_TRIED:
+                raise
+            return derive(source.build(), inputs.args, inputs.kwargs)
+    except TraceError as error:
+        raise TraceError(f"{source.label}: {error}") from error
 
 
 def verified(network: Network, console: Console, *, seed: int, thorough: bool) -> Verification:

@@ -142,6 +142,25 @@ def _drawing(request: _Request, network: Network) -> str:
         raise SpecError(f"{request.picture}: {error}") from error
 
 
+def _existing(model: str) -> Path:
+    """MODEL as a path; what is neither a path that exists nor a source is refused.
+
+    Raises:
+        SourceError: Naming the argument and what could stand there.
+    """
+    from weightspace.errors import SourceError
+
+    sources = "timm:NAME, a transformers folder, FILE.py:function, package.module:function, spec.json or a checkpoint"
+    if not model.strip():
+        raise SourceError(f"MODEL: expected {sources}, found nothing")
+    path = Path(model).expanduser()
+    if path.suffix == ".py" and path.is_file():
+        raise SourceError(f"{model}: expected the function that returns the network as well; write {model}:NAME")
+    if ":" not in model and not path.exists():
+        raise SourceError(f"{model}: no such file or folder; expected {sources}")
+    return path
+
+
 def _network(
     model: str, arch: str | None, input_shape: tuple[int, ...] | None, console: Console, *, runs: bool
 ) -> Network:
@@ -150,7 +169,7 @@ def _network(
     from weightspace.errors import SourceError
     from wsp.network import is_saved_spec, network_of
 
-    path = Path(model).expanduser()
+    path = _existing(model)
     folder_of_source = path.is_dir() and (path / "config.json").is_file() and arch is None
     if path.exists() and not folder_of_source and not is_saved_spec(model):
         checkpoint = open_checkpoint(path)

@@ -20,6 +20,11 @@ _ROWS_UNFOLDED = 24
 
 def show_spec(console: Console, model: str, spec: Spec, verification: Verification | None) -> None:
     """Write everything about a spec to stdout."""
+    if spec.looks:
+        console.note(
+            f"the network looks at the values of its input at {', '.join(spec.looks)}: what is derived holds where "
+            "they lead the same way as those of the example"
+        )
     console.document({**_document(model, spec, verification), "notes": console.notes})
     _show_groups(console, model, spec)
     console.line(
@@ -106,6 +111,7 @@ def _document(model: str, spec: Spec, verification: Verification | None) -> dict
         "frozen": [{"tensor": f.tensor, "axis": f.axis, "size": f.size, "reason": f.reason} for f in spec.frozen],
         "frozen_by_reason": [share.to_json() for share in frozen_shares(spec)],
         "uncovered": [operator.to_json() for operator in spec.uncovered],
+        "looks_at_input": list(spec.looks),
         "verified": None if verification is None else verification.verified,
         "max_error": None if verification is None else verification.max_error,
         "verification": None if verification is None else verification.to_json(),

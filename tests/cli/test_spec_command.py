@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -86,6 +87,52 @@ def test_a_symmetry_that_does_not_hold_is_shown_and_fails(wsp, mlp_pair, tmp_pat
     assert "report the network" in outcome.stderr
     wsp("align", *mlp_pair, "-o", tmp_path / "out.safetensors").failed_with("a.pt", "nothing was changed")
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_picture_of_a_network_and_of_its_saved_spec(wsp, cnn_pair, tmp_path) -> None:
+    source, saved = cnn_pair[2], tmp_path / "spec.json"
+    first, second = tmp_path / "first.svg", tmp_path / "second.svg"
+    outcome = wsp("spec", source, "-o", saved, "--picture", first)
+    assert outcome.status == 0, outcome.stderr
+    assert f"picture in {first}" in outcome.stdout
+    assert wsp("spec", saved, "--picture", second, "-q").stdout == ""
+    assert second.read_text().replace(str(saved), source) == first.read_text()
+    assert ElementTree.parse(first).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_a_part_of_a_picture(wsp, cnn_pair, tmp_path) -> None:
+    picture = tmp_path / "net.svg"
+    assert wsp("spec", cnn_pair[2], "--picture", picture, "--only", "1").status == 0
+    assert "running_var" in picture.read_text()
+    assert "5.weight" not in picture.read_text()
+    picture.unlink()
+    wsp("spec", cnn_pair[2], "--picture", picture, "--only", "nine").failed_with("net.svg: nine", "module")
+    assert not picture.exists()
+    assert wsp("spec", cnn_pair[2], "--only", "1").status == 2
+
+
+def test_a_network_too_large_for_a_picture(wsp, tmp_path) -> None:
+    (tmp_path / "deep.py").write_text(
+        "from torch import nn\ndef net():\n    return nn.Sequential(*(nn.Linear(4, 4) for _ in range(120)))\n"
+    )
+    command = ("spec", f"{tmp_path}/deep.py:net", "--picture", tmp_path / "net.svg", "-o", tmp_path / "spec.json")
+    wsp(*command).failed_with("net.svg", "at most 200 tensors", "found 240", "--only 0")
+    assert not (tmp_path / "spec.json").exists()
+    rows = wsp("spec", f"{tmp_path}/deep.py:net").stdout
+    assert "{0..118}" in rows
+    assert "119 groups of 4" in rows
+    assert len(wsp("spec", f"{tmp_path}/deep.py:net", "--json").document["groups"]) == 119
+
+
+def test_what_is_frozen_is_explained_and_counted(wsp, cnn_pair) -> None:
+    outcome = wsp("spec", cnn_pair[2], "--json")
+    shares = outcome.document["frozen_by_reason"]
+    assert shares == sorted(shares, key=lambda share: -share["parameters"])
+    assert {"reason": "output", "axes": 2, "parameters": 75, "unmoved": 3} in shares
+    assert outcome.document["uncovered"] == outcome.document["looks_at_input"] == []
+    (row,) = [line for line in wsp("spec", cnn_pair[2]).stdout.splitlines() if line.split()[:1] == ["output"]]
+    assert row.split()[1:4] == ["2", "75", "3"]
+    assert "by number" in row
 
 
 @pytest.mark.parametrize(

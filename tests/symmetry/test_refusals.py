@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from weightspace.errors import TraceError
 from weightspace.source import Inputs, Program
-from weightspace.symmetry import derive, randomized, verify
+from weightspace.symmetry import Spec, derive, randomized, verify
 
 
 class Network(nn.Module):
@@ -83,6 +83,25 @@ def test_a_custom_kernel_of_known_shape_freezes_what_it_touches_by_name():
     assert "weightspace_tests.shaped" in reason
 
 
+def by_address(net: Network, x: Tensor) -> Tensor:
+    hidden = net.first(x)
+    return net.second(hidden) * (hidden.data_ptr() % 2)
+
+
+def test_the_address_of_a_tensor_without_memory_is_not_given_out():
+    message = refused(by_address)
+    assert message.startswith(f"the network asks for the address of a tensor at {place(by_address)}")
+    assert message.endswith("torch.library.custom_op")
+
+
+def by_address_of_an_input(net: Network, x: Tensor) -> Tensor:
+    return net.second(net.first(x)) * float(x.data_ptr() != 0)
+
+
+def test_real_tensors_have_an_address():
+    assert derive(network(by_address_of_an_input), (torch.ones(2, 4),)).groups
+
+
 class Tanh(torch.autograd.Function):
     """As a wrapper of a kernel is written that runs outside of PyTorch."""
 
@@ -123,7 +142,39 @@ def test_results_whose_size_depends_on_weights_are_refused(run: Callable[[Networ
     assert f"aten.{operator}.default" in message
 
 
+def by_input(net: Network, x: Tensor) -> Tensor:
+    choice = (x.clamp(min=0) > 0).to(net.first.weight.device).any()
+    return net.second(net.first(x)) if choice else net.first(x)
+
+
+def by_length_of_input(net: Network, x: Tensor) -> Tensor:
+    mask = torch.ones(len(x), dtype=torch.bool)
+    return net.second(net.first(x))[mask] if mask.all() else x
+
+
+@pytest.mark.parametrize(("run", "looks"), [(by_input, True), (by_length_of_input, False)])
+def test_lines_that_look_at_the_values_of_the_input_are_listed(run: Callable[[Network, Tensor], Tensor], looks: bool):
+    spec = derive(network(run), (torch.ones(2, 4),))
+    assert list(spec.looks) == ([place(run)] if looks else [])
+    assert Spec.from_json(spec.to_json()).looks == spec.looks
+    assert Spec(spec.all_groups, spec.tensors, spec.aliases).hash == spec.hash
+
+
 # -------------------------------------------------------------------------------------------------- failing code
+
+
+def by_exit(net: Network, x: Tensor) -> Tensor:
+    raise SystemExit(3)
+
+
+def by_refusing_meta(net: Network, x: Tensor) -> Tensor:
+    return net.second(net.first(x).numpy_free() if net.first(x).is_meta else net.first(x))
+
+
+def test_code_that_runs_with_values_only_is_not_called_faulty():
+    message = refused(by_refusing_meta)
+    assert message.startswith("the network runs, but not on the tensors without values of a trace: it fails at ")
+    assert "AttributeError: 'Tensor' object has no attribute 'numpy_free'" in message
 
 
 def by_misfit(net: Network, x: Tensor) -> Tensor:
@@ -140,7 +191,7 @@ def by_short_input(net: Network, x: Tensor) -> Tensor:
     return net.second(x[:, :3])
 
 
-@pytest.mark.parametrize("run", [by_missing_item, by_short_input])
+@pytest.mark.parametrize("run", [by_missing_item, by_short_input, by_exit])
 def test_code_of_the_network_that_fails_with_values_too_is_its_own_fault(run: Callable[[Network, Tensor], Tensor]):
     message = refused(run)
     assert message.startswith(f"the network's own code fails at {place(run)}: ")

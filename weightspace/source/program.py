@@ -178,7 +178,7 @@ class Program:
             except Exception as error:
                 primary = call.primary()
                 shape = f" on an input of shape {tuple(primary.shape)}" if primary is not None else ""
-                raise SourceError(f"{self._label}: the network fails{shape}: {describe(error)}") from error
+                raise SourceError(f"{self._label}: the network's own code fails{shape}: {describe(error)}") from error
 
     def _tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the module's names stand for in this call: canonical names, one floating type, one device."""

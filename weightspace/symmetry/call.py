@@ -64,6 +64,11 @@ class Call:
         return self.op._schema.name.split("::")[1]
 
     @property
+    def where(self) -> str:
+        """` at FILE:LINE` for messages; empty where the place is not known."""
+        return f" at {self.place}" if self.place else ""
+
+    @property
     def written(self) -> list[TensorRef]:
         """Tensor arguments that the operator writes in place."""
         return [

@@ -83,7 +83,8 @@ def named_spec(context: Context, movable: Callable[[Atom], bool]) -> tuple[Spec,
         name: TensorSpec(tuple(_axis(resolve(_fix(label, names)), names) for label in axes), _kind(context, name))
         for name, axes in labels.items()
     }
-    return Spec(tuple(groups), tensors, recorded.aliases, tuple(context.uncovered.values())), names
+    uncovered = tuple(context.uncovered.values())
+    return Spec(tuple(groups), tensors, recorded.aliases, uncovered, looks=recorded.looks), names
 
 
 def _is_free(atom: Atom) -> bool:

@@ -42,6 +42,12 @@ def place_of_call() -> str | None:
     return layer
 
 
+def called_by_network() -> bool:
+    """Whether the function that called ours was called by the network, or by a library that is not PyTorch."""
+    kind, _ = _known(sys._getframe(2).f_code.co_filename)
+    return kind is _Kind.NETWORK
+
+
 def place_of_failure(error: BaseException) -> str | None:
     """`FILE:LINE` of the innermost line of the network's code in a traceback; None where there is none."""
     place = None

@@ -12,8 +12,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from weightspace.errors import TraceError
 from weightspace.symmetry.call import Call, TensorRef, bind
-from weightspace.symmetry.place import place_of_call
-from weightspace.symmetry.refusal import refused_operator
+from weightspace.symmetry.place import called_by_network, place_of_call
+from weightspace.symmetry.refusal import pointer_refusal, refused_operator
 
 LARGEST_CONSTANT = 1 << 24  # entries of a constant that we look at to see along which dimensions it varies
 LARGEST_VALUE = 1 << 20  # entries of a constant whose values are kept
@@ -37,6 +37,8 @@ class Recorder(TorchDispatchMode):
         self.shadows: dict[int, Tensor] = {}
         self.values: dict[int, Tensor] = {}  # of constants that meet values which depend on the weights
         self.inputs: set[int] = set()  # storages of the example inputs
+        self.measured: set[int] = set()  # storages whose values depend on a floating input
+        self.looks: dict[str, None] = {}  # where the code of the network asks for such values
         self.given: set[int] = set()  # storages of constants
         self.stale: set[int] = set()  # storages of real tensors that were written with values that are not known
 
@@ -67,12 +69,16 @@ class Recorder(TorchDispatchMode):
                     self.given.add(_storage(tensor))
         call = Call(func, bind(func, self.refs(args), self.refs(kwargs)), (), place_of_call())
         if any(ref.storage in self.inputs for ref in call.written):
-            raise TraceError(f"{func}: the network overwrites its input in place; let it work on a copy")
+            raise TraceError(f"{func}{call.where}: the network overwrites its input in place; let it work on a copy")
         shadow = self._shadow(call, tensors, args, kwargs)
+        from_input = any(_storage(tensor) in self.measured for tensor in tensors)
         if shadow is None:
             self._remember(tensors)
         if call.name == "_local_scalar_dense":  # a number that code asks for: nothing to label
-            return func(*args, **kwargs) if shadow is None else shadow
+            number = func(*args, **kwargs) if shadow is None else shadow
+            if from_input:
+                self.looks[call.place or "a layer of PyTorch"] = None
+            return number
         if any(tensor.is_meta or self._is_stale(tensor) for tensor in tensors) and not func.is_view:
             result = self._on_meta(call, tensors, args, kwargs)
         else:
@@ -84,6 +90,9 @@ class Recorder(TorchDispatchMode):
             values = [leaf for leaf in tree_leaves(shadow) if isinstance(leaf, Tensor)]
             self.shadows.update({id(output): value for output, value in zip(outputs, values, strict=True)})
         self.made.update(id(output) for output in outputs)
+        if from_input:
+            self.measured.update(map(_storage, outputs))
+            self.measured.update(ref.storage for ref in call.written)
         self.calls.append(Call(func, call.arguments, tuple(self.ref(output) for output in outputs), call.place))
         return result
 
@@ -161,10 +170,16 @@ class Recorder(TorchDispatchMode):
             self.shadows = {k: v for k, v in self.shadows.items() if v.untyped_storage()._cdata != storage}
 
 
-class RecurrentOnMeta(TorchFunctionMode):
-    """Takes the operands of recurrent layers to meta: these refuse to mix devices before there is a call to record."""
+class BeforeDispatch(TorchFunctionMode):
+    """Sees to what happens before there is an operator to record.
+
+    Recurrent layers refuse to mix devices: their operands are taken to meta. A tensor on meta has no memory: code
+    that asks where it lies would hand that address to a kernel of its own, and crash.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.data_ptr and args[0].is_meta and called_by_network():
+            raise pointer_refusal()
         if func in RECURRENT:
             args = tree_map(lambda leaf: leaf.to("meta") if isinstance(leaf, Tensor) else leaf, args)
         return func(*args, **(kwargs or {}))

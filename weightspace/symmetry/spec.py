@@ -72,6 +72,8 @@ class Spec:
         aliases: Other names of tied tensors: alias -> name in ``tensors``.
         uncovered: Operators without a rule, which froze what they touch.
         freedoms: What is free beside the permutations: scales, signs, rotations, invertible maps.
+        looks: Lines of the network's code that ask for values of a floating input: where these lead another way than
+            those of the example did, nothing is claimed.
 
     Raises:
         SpecError: If the groups and axes do not fit together.
@@ -82,6 +84,7 @@ class Spec:
     aliases: Mapping[str, str]
     uncovered: tuple[Uncovered, ...] = ()
     freedoms: Freedoms = field(default_factory=Freedoms)
+    looks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_groups(self.all_groups)
@@ -219,6 +222,7 @@ class Spec:
             "aliases": dict(self.aliases),
             "uncovered": [operator.to_json() for operator in self.uncovered],
             **({"freedoms": self.freedoms.to_json()} if self.freedoms.all else {}),
+            **({"looks": list(self.looks)} if self.looks else {}),
         }
 
     @classmethod
@@ -246,6 +250,7 @@ class Spec:
                 {str(alias): str(name) for alias, name in data["aliases"].items()},
                 tuple(Uncovered.from_json(operator) for operator in data.get("uncovered", ())),
                 Freedoms.from_json(data["freedoms"]) if "freedoms" in data else Freedoms(),
+                tuple(map(str, data.get("looks", ()))),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SpecError(f"the spec document is damaged ({error!r}); derive it again with wsp spec") from error
@@ -253,7 +258,7 @@ class Spec:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of which permutation acts on what; freedoms, and what froze the rest and where, do not count."""
-        content = {key: value for key, value in self.to_json().items() if key not in ("freedoms", "uncovered")}
+        content = {key: value for key, value in self.to_json().items() if key not in ("freedoms", "looks", "uncovered")}
         document = json.dumps(_without_reasons(content), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(document.encode()).hexdigest()
 

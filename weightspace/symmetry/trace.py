@@ -19,7 +19,7 @@ from weightspace.outputs import result_tensors
 from weightspace.structure import disposable
 from weightspace.symmetry.call import Call, TensorRef
 from weightspace.symmetry.reach import reaching
-from weightspace.symmetry.recorder import Recorder, RecurrentOnMeta
+from weightspace.symmetry.recorder import BeforeDispatch, Recorder
 from weightspace.symmetry.refusal import refusal
 
 
@@ -36,6 +36,7 @@ class Trace:
         outputs: The outputs of the network, see `weightspace.outputs.result_tensors`.
         constants: For tensors that no operator made (constants of the code, buffers outside the state dict): along
             which dimensions their values vary.
+        looks: Lines of the network's code that ask for values of a floating input, by which it may choose its way.
         values: Small tensors that do not depend on the weights and meet others that do, by key.
     """
 
@@ -46,6 +47,7 @@ class Trace:
     inputs: tuple[TensorRef, ...]
     outputs: tuple[TensorRef, ...]
     constants: Mapping[int, tuple[bool, ...]]
+    looks: tuple[str, ...] = ()
     values: Mapping[int, Tensor] = field(default_factory=dict)
 
 
@@ -73,14 +75,15 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | 
     inputs = tuple(recorder.ref(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
     recorder.made.update(ref.key for ref in (*tensors.values(), *inputs))
     recorder.inputs.update(ref.storage for ref in inputs)
+    recorder.measured.update(ref.storage for ref in inputs if ref.dtype.is_floating_point or ref.dtype.is_complex)
     try:
         # What a forward pass caches on its module would be empty here: a copy takes it.
         passing = disposable(module)
-        with torch.no_grad(), _without_fast_path(), recorder, RecurrentOnMeta():
+        with torch.no_grad(), _without_fast_path(), recorder, BeforeDispatch():
             result = torch.func.functional_call(passing, meta, args, kwargs)
     except TraceError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TraceError(refusal(error, module, args, kwargs)) from error
     outputs = tuple(recorder.ref(leaf) for leaf in result_tensors(result))
     known = recorder.made
@@ -95,6 +98,7 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | 
         inputs,
         outputs,
         recorder.constants,
+        tuple(recorder.looks),
         recorder.values,
     )
 
