@@ -189,7 +189,7 @@ def program(seed: int) -> Sample:
 
 
 def hangs_on_rounding(entry: Sample) -> bool:
-    """Whether rounding decides: entries that are equal by symmetry compete, and another order of a sum elects another."""
+    """Whether rounding decides: entries that are equal by symmetry compete, and the order of a sum elects one."""
     expected = entry.run(*entry.values)
     for seed in range(4):
         generator = torch.Generator().manual_seed(seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from weightspace.symmetry.algebra import Algebra
@@ -27,6 +27,8 @@ class Context:
         marks: The choices that tensors carry.
         carried: The choices that the outputs of the call at work get from its operands.
         makers: The call that made a tensor, for those that were met already.
+        sources: What the values of the tensors met so far come from: "input", "weights", or neither: "spatial", as the
+            numbers of positions.
         statistics: Keys of tensors that a normalisation layer uses as running statistics.
         uncovered: Operators without a rule, by name.
         written: Storages that some operator writes in place.
@@ -43,6 +45,7 @@ class Context:
     marks: dict[int, tuple[Mark, ...]] = field(default_factory=dict)
     carried: tuple[Mark, ...] = ()
     makers: dict[int, Call] = field(default_factory=dict)
+    sources: dict[int, str] = field(default_factory=dict)
     statistics: set[int] = field(default_factory=set)
     uncovered: dict[str, Uncovered] = field(default_factory=dict)
     written: set[int] = field(default_factory=set)
@@ -59,7 +62,9 @@ class Context:
         """
         self.used.add(ref.key)
         if not valued and ref.key in self.values:
-            self.freeze(self.values[ref.key].label, why=f"{self.algebra.reason} of index numbers")
+            source = self.source([ref])
+            why = f"{self.algebra.reason} of index numbers" if source == "weights" else source
+            self.freeze(self.values[ref.key].label, why=why)
         if ref.key not in self.labels:
             self.labels[ref.key] = self._constant(ref)
         labels = self.labels[ref.key]
@@ -118,6 +123,17 @@ class Context:
             )
             for choice in dict.fromkeys(choice for choices in chosen.values() for choice in choices)
         )
+
+    def source(self, refs: Iterable[TensorRef]) -> str:
+        """What values that are made from some tensors come from, see `sources`."""
+        known = self.trace.constants
+        found = {self.sources.get(ref.key, "spatial" if ref.key in known else "weights") for ref in refs}
+        return "weights" if "weights" in found else "input" if "input" in found else "spatial"
+
+    def why_indexed(self, index: TensorRef) -> str:
+        """The reason for which an axis stays in place that is looked into by some numbers."""
+        source = self.source([index])
+        return "index" if source == "weights" else source
 
     def assign(self, ref: TensorRef, values: Values | None) -> None:
         """Says that the entries of an integer tensor are indices of an axis."""

@@ -32,15 +32,23 @@ def run(context: Context) -> None:
         context.labels[ref.key] = [Atom(size) if size > 1 else Uniform(1) for size in ref.shape]
     for ref in recorded.inputs:
         context.labels[ref.key] = [Fixed(size, "input") if size > 1 else Uniform(1) for size in ref.shape]
+        context.sources[ref.key] = "input"
     for number, call in enumerate(recorded.calls):
         context.site = number
-        context.algebra.reason = call.name
+        context.algebra.reason = _reason(context, call)
         _step(context, call)
     for ref in recorded.outputs:
         context.freeze(*context.get(ref), why="output")
     for ref in recorded.tensors.values():
         if ref.key not in context.used:
             context.freeze(*context.labels[ref.key], why="unused")
+
+
+def _reason(context: Context, call: Call) -> str:
+    """What an operator freezes for: its name; whole numbers that no weight decides are those of positions."""
+    numbers = all(not ref.dtype.is_floating_point and not ref.dtype.is_complex for ref in call.outputs)
+    source = context.source(call.inputs) if numbers else "weights"
+    return call.name if source == "weights" else source
 
 
 def _step(context: Context, call: Call) -> None:
@@ -55,6 +63,7 @@ def _step(context: Context, call: Call) -> None:
     for ref, labels in zip(call.outputs, outputs, strict=True):
         context.set(ref, labels)
         context.makers[ref.key] = call
+        context.sources[ref.key] = context.source(call.inputs)
     for ref in call.written:
         context.marks.pop(ref.key, None)
         if call.outputs and ref.shape == call.output.shape:

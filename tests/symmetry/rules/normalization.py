@@ -12,7 +12,9 @@ PER_CHANNEL = "n c s, c, c, c, c -> n c s; n|c s|c"
 
 def batch_norm(overload, *options):
     """Batch norm by one overload: the variance is made positive."""
-    return lambda x, weight, bias, mean, variance: overload(x, weight, bias, mean, variance.square(), *options)[0]
+    return lambda x, weight, bias, mean, variance: overload(x, weight, bias, mean.clone(), variance.square(), *options)[
+        0
+    ]
 
 
 def reference(x, weight, bias, mean, variance):

@@ -12,11 +12,12 @@ from weightspace.symmetry.rules.registry import rule
 aten = torch.ops.aten
 
 
-def look_up(context: Context, axis: Label, index: TensorRef, why: str) -> Label:
+def look_up(context: Context, axis: Label, index: TensorRef) -> Label:
     """Ties an axis to the one that the numbers live on; other numbers tell its indices apart."""
     values = context.numbers(index)
     if values is not None and values.label.size == axis.size:
         return context.unify(axis, values.label)
+    why = context.why_indexed(index)
     context.freeze(axis, why=why)
     if values is not None:
         context.freeze(values.label, why=why)
@@ -32,7 +33,7 @@ def chosen_by(context: Context, *indices: TensorRef) -> None:
 @rule(aten.embedding.default)
 def embedding(context: Context, call: Call) -> Labels:
     """Rows of a table."""
-    look_up(context, context.get(call["weight"])[0], call["indices"], "embedding index")
+    look_up(context, context.get(call["weight"])[0], call["indices"])
     rows, features = context.get(call["weight"])
     places = context.get(call["indices"], valued=True)
     context.contract([*places, rows, features])
@@ -47,7 +48,7 @@ def index_select(context: Context, call: Call) -> Labels:
     if not labels:
         return labels
     dim = call["dim"] % len(labels)
-    look_up(context, labels[dim], call["index"], "index")
+    look_up(context, labels[dim], call["index"])
     chosen_by(context, call["index"])
     labels = context.get(call["self"])
     place = context.get(call["index"], valued=True)[0] if call["index"].shape else Uniform(1)
@@ -63,7 +64,7 @@ def gather(context: Context, call: Call) -> Labels:
     if not labels or not index:
         return context.unknown(call)[0]
     along = call["dim"] % len(labels)
-    read = look_up(context, labels[along], call["index"], "index")
+    read = look_up(context, labels[along], call["index"])
     labels = context.get(call["self"])
     result: Labels = []
     for dim, label in enumerate(index):
@@ -87,7 +88,7 @@ def index(context: Context, call: Call) -> Labels:
     if any(ref.dtype in (torch.bool, torch.uint8) for ref in refs):
         return context.unknown(call)[0]
     for dim, ref in zip(places, refs, strict=True):
-        look_up(context, context.get(call["self"])[dim], ref, "index")
+        look_up(context, context.get(call["self"])[dim], ref)
     shape = torch.broadcast_shapes(*(ref.shape for ref in refs))
     chosen = context.broadcast([context.get(ref, valued=True) for ref in refs], shape)
     labels = context.get(call["self"])

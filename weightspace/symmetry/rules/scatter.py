@@ -24,9 +24,10 @@ def _written(context: Context, axis: Label, index: TensorRef) -> Label:
     values = context.numbers(index)
     if values is not None and values.label.size == axis.size:
         return context.unify(axis, values.label)
+    why = context.why_indexed(index)
     if values is not None:
-        context.freeze(values.label, why="index")
-    return frozen(context, axis, "index")
+        context.freeze(values.label, why=why)
+    return frozen(context, axis, why)
 
 
 def _matched(context: Context, target: Label, part: Label) -> tuple[Label, Label]:
