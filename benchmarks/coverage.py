@@ -5,10 +5,10 @@
 
 Results are kept, one line per network, in benchmarks/results/coverage/SUITE.jsonl. Every network is derived in each
 run; only those whose symmetry came out different from the one that was verified are verified again. The run may be
-killed at any moment and started again. Of timm, the smallest network of each module is checked group by group and the
-others on four groups, drawn anew for each; of the other suites, every network is checked group by group. Then
-transpositions that the spec does not have are tried on these smallest networks, and on all below 12M parameters: one
-that preserves the function is a symmetry that was missed.
+killed at any moment and started again. The smallest network of each family, and all below a million parameters, are
+checked group by group, the others on four groups, drawn anew for each. Then transpositions that the spec does not have
+are tried on the smallest of each family and on all below 12M parameters: one that preserves the function is a symmetry
+that was missed.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from suites.summary import by_family, shortfalls, totals_of, upshot
 Record = dict[str, Any]
 RESULTS = Path(__file__).resolve().parent / "results" / "coverage"
 LIMIT = 170_000_000
+THOROUGH_LIMIT = 1_000_000
 TIGHTNESS_LIMIT = 12_000_000  # a transposition is a forward pass or two, and there are 64 and more of them
 MEMORY = 8 << 30
 SECONDS = 1200.0
@@ -95,13 +96,13 @@ def examine(suite: str, store: Lines, arguments: argparse.Namespace) -> int:
             store.put(updated(suite, None, outcome))
             progress.advance(bar)
         store.tidy({case.name for case in cases})
-        queue = [entry for entry in in_order(store, suite == "timm") if entry[0]["name"] in names]
+        queue = [entry for entry in in_order(store) if entry[0]["name"] in names]
         bar = progress.add_task(f"{suite}: deriving and verifying", total=len(queue))
         for outcome in run((Job(r["name"], examination, arguments_of(r, t, arguments)) for r, t in queue), **limits):
             store.put(updated(suite, store.get(outcome.key), outcome))
             verified_now += "verified" in (outcome.value or {})
             progress.advance(bar)
-        queue = [entry for entry in in_order(store, suite == "timm") if entry[0]["name"] in names]
+        queue = [entry for entry in in_order(store) if entry[0]["name"] in names]
         tight = [
             Job(record["name"], tightness, (suite, record["name"]))
             for record, thorough in queue
@@ -118,13 +119,14 @@ def examine(suite: str, store: Lines, arguments: argparse.Namespace) -> int:
     return verified_now
 
 
-def in_order(store: Lines, sampled: bool) -> list[tuple[Record, bool]]:
+def in_order(store: Lines) -> list[tuple[Record, bool]]:
     """(derived record, whether all its groups are checked), what has been verified last, what costs little first."""
     records = sorted((r for r in store if "parameters" in r), key=lambda r: (r["parameters"], r["name"]))
     smallest: dict[str, str] = {}
     for record in records:
         smallest.setdefault(record["family"], record["name"])
-    queue = [(r, not sampled or r["name"] == smallest[r["family"]]) for r in records]
+    first = set(smallest.values())
+    queue = [(r, r["name"] in first or r["parameters"] < THOROUGH_LIMIT) for r in records]
     return sorted(queue, key=lambda entry: (is_verified(*entry), cost(*entry)))
 
 
