@@ -73,10 +73,19 @@ def rotary_pairs(context: Context) -> Iterator[Pairs]:
         if operands is None:
             continue
         query, key = (_side(ref, wiring) for ref in operands)
-        if query is not None and key is not None and any("mul" in {c.name for c in s.calls} for s in (query, key)):
+        if query is not None and key is not None and (_turns(query, wiring) or _turns(key, wiring)):
             found = _proven(context, wiring, call, query, key)
             if found is not None:
                 yield found
+
+
+def _turns(side: Side, wiring: Wiring) -> bool:
+    """Whether something is multiplied by a constant that varies, as by the sines of positions."""
+    return any(
+        call.name == "mul" and ref.key in wiring.values and math.prod(ref.shape) > 1
+        for call in side.calls
+        for ref in call.inputs
+    )
 
 
 def _operands(call: Call) -> tuple[TensorRef, TensorRef] | None:
