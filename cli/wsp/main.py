@@ -10,6 +10,7 @@ import typer
 from weightspace import __version__
 from wsp.align import align
 from wsp.barrier import barrier
+from wsp.canonicalize import canonicalize
 from wsp.merge import merge
 from wsp.spec import spec
 
@@ -32,6 +33,7 @@ app.command()(spec)
 app.command()(align)
 app.command()(merge)
 app.command()(barrier)
+app.command()(canonicalize)
 
 
 def _print_version(wanted: bool) -> None:

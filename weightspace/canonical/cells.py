@@ -9,6 +9,8 @@ from weightspace.canonical.along import along
 from weightspace.symmetry.element import Element
 from weightspace.symmetry.group import Group
 
+CLOSE = 0.125  # a gap this close to what is allowed, relatively, may fall on either side of it
+
 
 class Cells:
     """For every unit of every group the rank of its cell, 0 first.
@@ -77,7 +79,7 @@ class Cells:
             allowed = torch.maximum(allowed[1:], allowed[:-1])
             gap = sorted_keys[:-1] - sorted_keys[1:]
             together = same & (gap <= allowed)
-            close = int((same & (gap > 0.75 * allowed) & (gap < 1.25 * allowed)).sum())
+            close = int((same & ((gap - allowed).abs() < CLOSE * allowed)).sum())
         new = torch.zeros_like(old)
         new[1:] = (~together).cumsum(0)
         result = torch.empty_like(old)
