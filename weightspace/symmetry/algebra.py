@@ -62,6 +62,16 @@ class Algebra:
                 leaf.frozen = reason or self.reason
         return resolve(label)
 
+    def dissolve(self, label: Label, reason: str) -> None:
+        """Freezes every atom of a label, and lets it forget which one it is.
+
+        Where two structures meet that do not fit, an index of the one is another index of the other: they may host no
+        inner permutation any more.
+        """
+        for leaf in leaf_labels(self.freeze(label, reason)):
+            if isinstance(leaf, Atom):
+                leaf.bound = Fixed(leaf.size, leaf.frozen or reason)
+
     def bind(self, atom: Atom, label: Label) -> Label:
         """Refines an atom to a tree wherever it occurs."""
         label = resolve(label)
@@ -239,8 +249,10 @@ class Algebra:
         try:
             return self.join(x, y)
         except MisfitError as misfit:
-            self.freeze(y, f"{self.reason}: {misfit}")
-            return self.freeze(self.fresh(x), f"{self.reason}: {misfit}")
+            why = f"{self.reason}: {misfit}"
+            self.dissolve(x, why)
+            self.dissolve(y, why)
+            return Fixed(x.size, why)
 
     def join(self, x: Label, y: Label) -> Label:
         """As `unify`, but raises `MisfitError` instead of freezing."""

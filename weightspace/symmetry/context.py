@@ -62,9 +62,7 @@ class Context:
         """
         self.used.add(ref.key)
         if not valued and ref.key in self.values:
-            source = self.source([ref])
-            why = f"{self.algebra.reason} of index numbers" if source == "weights" else source
-            self.freeze(self.values[ref.key].label, why=why)
+            self.freeze(self.values[ref.key].label, why=self._why_read(ref))
         if ref.key not in self.labels:
             self.labels[ref.key] = self._constant(ref)
         labels = self.labels[ref.key]
@@ -135,6 +133,12 @@ class Context:
         source = self.source([index])
         return "index" if source == "weights" else source
 
+    def _why_read(self, ref: TensorRef) -> str:
+        """The reason for which an axis stays in place whose numbers an operator takes as they are."""
+        if self.algebra.reason in ("input", "spatial"):
+            return self.algebra.reason
+        return f"{self.algebra.reason} of index numbers" if self.source([ref]) == "weights" else "constant"
+
     def assign(self, ref: TensorRef, values: Values | None) -> None:
         """Says that the entries of an integer tensor are indices of an axis."""
         if values is None:
@@ -189,9 +193,9 @@ class Context:
         """Labels after an operator that no rule understands: everything it touches is frozen, by name and line."""
         known = self.uncovered.get(str(call.op), Uncovered(str(call.op), 0, call.place))
         self.uncovered[str(call.op)] = replace(known, calls=known.calls + 1)
-        where = f" at {call.place}" if call.place else ""
+        self.algebra.reason = f"no rule for {call.op}{call.where}"
         for ref in call.inputs:
-            self.freeze(*self.get(ref), why=f"no rule for {call.op}{where}")
+            self.freeze(*self.get(ref))
         return tuple([self.fixed(size) for size in ref.shape] for ref in call.outputs)
 
     def set(self, ref: TensorRef, labels: Labels) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from weightspace.symmetry.axis import Run
 
@@ -213,6 +213,23 @@ def leaf_labels(label: Label) -> Iterator[Atom | Fixed | Uniform]:
                 yield from leaf_labels(choice)
         case _:
             yield label
+
+
+def structure(label: Label) -> Any:
+    """A key that two labels share if and only if the same atoms stand at the same places of like trees."""
+    match resolve(label):
+        case Atom() as atom:
+            return id(atom)
+        case Product(factors=factors):
+            return ("x", *(structure(factor) for factor in factors))
+        case Sum(parts=parts, runs=runs, case=case):
+            return ("+", case, runs, *(structure(part) for part in parts))
+        case Varying(choices=choices, case=case):
+            return ("|", case, *(structure(choice) for choice in choices))
+        case Fixed(size=size):
+            return ("fixed", size)
+        case Uniform(size=size):
+            return ("uniform", size)
 
 
 def factors(label: Label) -> tuple[Label, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from weightspace.symmetry.context import Context
-from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Uniform, Varying, cases, resolve
+from weightspace.symmetry.label import Atom, Label, Product, Sum, Uniform, Varying, cases, structure
 
 
 def dependencies(
@@ -124,23 +124,7 @@ def _distinct(tensors: Iterable[list[Label]]) -> Iterator[list[Label]]:
     seen: set[Any] = set()
     for labels in tensors:
         for expanded in cases(labels):
-            key = tuple(_key(label) for label in expanded)
+            key = tuple(structure(label) for label in expanded)
             if key not in seen:
                 seen.add(key)
                 yield expanded
-
-
-def _key(label: Label) -> Any:
-    match resolve(label):
-        case Atom() as atom:
-            return id(atom)
-        case Product(factors=factors):
-            return ("x", *(_key(factor) for factor in factors))
-        case Sum(parts=parts):
-            return ("+", *(_key(part) for part in parts))
-        case Varying(choices=choices):
-            return ("|", *(_key(choice) for choice in choices))
-        case Fixed():
-            return "fixed"
-        case _:
-            return "uniform"

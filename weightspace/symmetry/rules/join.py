@@ -7,7 +7,7 @@ import torch
 from weightspace.symmetry.axis import Run
 from weightspace.symmetry.call import Call
 from weightspace.symmetry.context import Context
-from weightspace.symmetry.label import Fixed, Label, Labels, Sum, Uniform, Varying, resolve, side_by_side
+from weightspace.symmetry.label import Fixed, Label, Labels, Sum, Uniform, Varying, resolve, side_by_side, structure
 from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
@@ -42,7 +42,7 @@ def stack(context: Context, call: Call) -> Labels:
     result: Labels = []
     for column in zip(*tensors, strict=True):
         first = column[0]
-        if all(label is first for label in column) or all(isinstance(label, Fixed) for label in column):
+        if all(isinstance(label, Fixed) for label in column) or len({structure(label) for label in column}) == 1:
             result.append(first)
         else:
             result.append(Varying(column, case))

@@ -48,10 +48,20 @@ def may_tie(context: Context, ref: TensorRef, atoms: frozenset[Atom]) -> bool:
         return operands != call.inputs[:1] or may_tie(context, operands[0], atoms)
     if call.name in ("add", "add_", "sub", "sub_"):
         return all(may_tie(context, operand, atoms) for operand in operands)
+    if call.name in ("div", "div_", "mul", "mul_"):  # what is never zero makes nothing equal that it multiplies
+        operands = [operand for operand in operands if not _is_positive(context, operand)] or operands
     masked = call.name in ("masked_fill", "masked_fill_") and isinstance(call["value"], float)
     if masked and math.isinf(call["value"]):  # what is masked to infinity is not among the chosen
         return may_tie(context, call["self"], atoms)
     return call.name not in GENERIC or any(may_tie(context, operand, atoms) for operand in operands)
+
+
+def _is_positive(context: Context, ref: TensorRef) -> bool:
+    call = context.makers.get(ref.key)
+    if call is not None and call.name == "expand":
+        return _is_positive(context, call["self"])
+    low = None if call is None or call.name not in ("clamp", "clamp_min") else call["min"]
+    return isinstance(low, float | int) and low > 0
 
 
 def _atoms(context: Context, ref: TensorRef) -> set[Label]:

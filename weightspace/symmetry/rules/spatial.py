@@ -6,7 +6,7 @@ import torch
 
 from weightspace.symmetry.call import Call
 from weightspace.symmetry.context import Context
-from weightspace.symmetry.label import Labels
+from weightspace.symmetry.label import Labels, resolve
 from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
@@ -22,9 +22,6 @@ aten = torch.ops.aten
     aten._upsample_nearest_exact3d.default,
     aten.adaptive_max_pool2d.default,
     aten.adaptive_max_pool3d.default,
-    aten.avg_pool1d.default,
-    aten.avg_pool2d.default,
-    aten.avg_pool3d.default,
     aten.max_pool2d_with_indices.default,
     aten.max_pool3d_with_indices.default,
     aten.reflection_pad1d.default,
@@ -52,6 +49,24 @@ def space(context: Context, call: Call) -> tuple[Labels, ...]:
         [*kept, *(context.fixed(size, label) for size, label in zip(output.shape[-rank:], labels[-rank:], strict=True))]
         for output in call.outputs
     )
+
+
+@rule(aten.avg_pool1d.default, aten.avg_pool2d.default, aten.avg_pool3d.default)
+def average(context: Context, call: Call) -> Labels:
+    """Averages over windows; a dimension along which a window is a single index of its own passes."""
+    labels = context.get(call["self"])
+    rank = int(call.name[-2])
+    for dim in range(-rank, 0):
+        size, stride, padding = (_along(call[key], dim) for key in ("kernel_size", "stride", "padding"))
+        if (size, stride or size, padding) != (1, 1, 0):
+            context.freeze(labels[dim], why="spatial")
+            labels[dim] = context.fixed(call.output.shape[dim], labels[dim])
+    return [resolve(label) for label in labels]
+
+
+def _along(option: list[int], dim: int) -> int:
+    """An option for one dimension: given for each, for all alike, or not at all, which is 0."""
+    return option[dim] if len(option) > 1 else option[0] if option else 0
 
 
 @rule(aten.grid_sampler_2d.default, aten.grid_sampler_3d.default)
