@@ -25,6 +25,15 @@ SAMPLES = [
     sample(aten.avg_pool2d.default, S2, lambda x: F.avg_pool2d(x, 3, 2, 1), D2),
     sample(aten.avg_pool2d.default, "c . . -> c . .", lambda x: F.avg_pool2d(x, 2), (3, 4, 6), case="one picture"),
     sample(aten.avg_pool3d.default, S3, lambda x: F.avg_pool3d(x, 2), D3),
+    sample(
+        aten.avg_pool2d.default,
+        "n c . d -> n c . d",
+        lambda x: F.avg_pool2d(x, (2, 1), (2, 1), ceil_mode=True),
+        (2, 3, 5, 6),
+        case="over the steps of a sequence",
+    ),
+    sample(aten.avg_pool2d.default, S2, lambda x: F.avg_pool2d(x, (2, 1), (2, 2)), D2, case="of every other column"),
+    sample(aten.avg_pool3d.default, "n c a . b -> n c a . b", lambda x: F.avg_pool3d(x, (1, 2, 1)), D3, case="one way"),
     sample(aten.max_pool2d_with_indices.default, S2, lambda x: F.max_pool2d(x, 3, 2, 1), D2),
     sample(
         aten.max_pool2d_with_indices.default,
