@@ -211,18 +211,15 @@ def _checked(
 
 def _show(console: Console, request: _Request, result: Canonical, errors: _Errors) -> None:
     """Tables and a summary, for people."""
-    done = [gauge for gauge in result.gauges if gauge.units > 0]
-    if done:
+    rows = _gauge_rows(result)
+    if rows:
         console.table(
-            ("freedom", "kind", "#units", "#changed", "#one-sided", "#unresolved"),
-            [
-                (g.name, g.kind, f"{g.units:,}", f"{g.changed:,}", f"{g.one_sided:,}", f"{g.unresolved:,}")
-                for g in done[:_LONGEST_TABLE]
-            ],
+            ("group", "kind", "#freedoms", "#units", "#changed", "#one-sided", "#unresolved"),
+            rows[:_LONGEST_TABLE],
             title=f"{request.checkpoint} in canonical form",
         )
-        if len(done) > _LONGEST_TABLE:
-            console.line(f"and {counted(len(done) - _LONGEST_TABLE, 'further freedom')} (--json lists all)")
+        if len(rows) > _LONGEST_TABLE:
+            console.line(f"and {counted(len(rows) - _LONGEST_TABLE, 'further row')} (--json lists all)")
     if result.groups:
         console.table(
             ("group", "#size", "#moved", "#interchangeable", "#tied", "#close"),
@@ -248,3 +245,14 @@ def _show(console: Console, request: _Request, result: Canonical, errors: _Error
     if errors.preservation is not None:
         console.line(f"outputs before and after differ by {errors.preservation:.1e} of their size")
     console.line(f"written to {request.output}")
+
+
+def _gauge_rows(result: Canonical) -> list[tuple[str, ...]]:
+    """A row per group and kind of freedom."""
+    freedoms = result.transformation.spec.freedoms.by_name
+    sums: dict[tuple[str, str], list[int]] = {}
+    for gauge in result.gauges:
+        numbers = (1, gauge.units, gauge.changed, gauge.one_sided, gauge.unresolved)
+        row = sums.setdefault((freedoms[gauge.name].group, gauge.kind), [0] * len(numbers))
+        row[:] = [total + number for total, number in zip(row, numbers, strict=True)]
+    return [(*key, *(f"{number:,}" for number in row)) for key, row in sums.items()]
