@@ -95,7 +95,9 @@ class _Request:
 
 
 def _run(console: Console, request: _Request) -> None:
-    request.check_outputs()  # before anything heavy is loaded
+    # Before anything heavy is loaded.
+    request.check_outputs()
+    _check_source(request.model)
 
     from weightspace.atomic import explain_os_errors, new_files
     from weightspace.errors import SpecError, VerificationError
@@ -142,8 +144,8 @@ def _drawing(request: _Request, network: Network) -> str:
         raise SpecError(f"{request.picture}: {error}") from error
 
 
-def _existing(model: str) -> Path:
-    """MODEL as a path; what is neither a path that exists nor a source is refused.
+def _check_source(model: str) -> None:
+    """Refuse what is neither a path that exists nor a source.
 
     Raises:
         SourceError: Naming the argument and what could stand there.
@@ -158,7 +160,6 @@ def _existing(model: str) -> Path:
         raise SourceError(f"{model}: expected the function that returns the network as well; write {model}:NAME")
     if ":" not in model and not path.exists():
         raise SourceError(f"{model}: no such file or folder; expected {sources}")
-    return path
 
 
 def _network(
@@ -169,7 +170,7 @@ def _network(
     from weightspace.errors import SourceError
     from wsp.network import is_saved_spec, network_of
 
-    path = _existing(model)
+    path = Path(model).expanduser()
     folder_of_source = path.is_dir() and (path / "config.json").is_file() and arch is None
     if path.exists() and not folder_of_source and not is_saved_spec(model):
         checkpoint = open_checkpoint(path)
