@@ -112,8 +112,33 @@ def test_configuration_in_half_precision_builds_in_single(tmp_path) -> None:
             ),
             {"input_features", "decoder_input_ids"},
         ),
+        (
+            lambda: transformers.ViltConfig(**TEXT, image_size=32, patch_size=16, max_image_length=-1),
+            {"input_ids", "pixel_values"},
+        ),
+        (
+            lambda: transformers.BlipConfig(
+                text_config={**TEXT, **SPECIAL, "encoder_hidden_size": 32},
+                vision_config={**TEXT, "image_size": 32, "patch_size": 16}, projection_dim=24,
+            ),
+            {"input_ids", "pixel_values"},
+        ),
+        (
+            lambda: transformers.Wav2Vec2BertConfig(**TEXT, feature_projection_input_dim=20),
+            {"input_features"},
+        ),
+        (
+            lambda: transformers.PatchTSTConfig(num_input_channels=3, context_length=32, patch_length=8, d_model=24),
+            {"past_values"},
+        ),
+        (
+            lambda: transformers.VideoMAEConfig(
+                **{**TEXT, "vocab_size": None}, image_size=32, patch_size=16, num_frames=2
+            ),
+            {"pixel_values"},
+        ),
     ],
-    ids=["bert", "vit", "t5", "clip", "wav2vec2", "whisper"],
+    ids=["bert", "vit", "t5", "clip", "wav2vec2", "whisper", "vilt", "blip", "wav2vec2-bert", "patchtst", "videomae"],
 )  # fmt: skip
 def test_inputs_follow_the_kind_of_model(tmp_path, config, names: set[str]) -> None:
     source = resolve_source(str(saved(tmp_path, config(), None)))
