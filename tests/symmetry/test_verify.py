@@ -265,3 +265,8 @@ def test_relative_error_is_that_of_the_worst_output():
     assert relative_error([y[0], y[1] * 2], y) == 1.0
     assert relative_error([torch.tensor([math.nan, 2.0]), y[1]], y) == math.inf
     assert relative_error([torch.empty(0)], [torch.empty(0)]) == 0.0
+
+
+def test_randomised_weights_of_an_empty_tensor_are_empty():
+    claim = Spec((), {"none": TensorSpec((FixedAxis(0, "single"), FixedAxis(3, "input")))}, {})
+    assert randomized({"none": torch.empty(0, 3)}, claim)["none"].shape == (0, 3)

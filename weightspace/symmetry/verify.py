@@ -188,7 +188,7 @@ def randomized(state: Mapping[str, Tensor], spec: Spec, seed: int = 0) -> dict[s
         elif kind == "buffer":
             result[name] = value
         elif tensor.dim() >= 2:
-            result[name] = noise / math.sqrt(max(1, tensor[0].numel()))
+            result[name] = noise / math.sqrt(max(1, math.prod(tensor.shape[1:])))
         else:
             result[name] = value + 0.2 * noise
     return result
