@@ -9,7 +9,7 @@ from weightspace.canonical.along import along
 from weightspace.symmetry.element import Element
 from weightspace.symmetry.group import Group
 
-CLOSE = 0.125  # a gap this close to what is allowed, relatively, may fall on either side of it
+CLOSE = 0.0625  # a gap this close to what is allowed, relatively, may fall on either side of it
 
 
 class Cells:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from weightspace.canonical.cells import Cells
-from weightspace.canonical.measures import Exact, Keys, Measure
+from weightspace.canonical.measures import Exact, Keys, Measure, Rounded
 from weightspace.canonical.relations import Relation, relations_of
 from weightspace.symmetry.action import act_on_block
 from weightspace.symmetry.block import Block
@@ -54,7 +54,8 @@ def order_of(spec: Spec, tensors: Mapping[str, Tensor], measure: Measure) -> Ord
 
     Units are sorted by the length of their weights, longest first; where that leaves ties, by what connects them to
     units that are apart already (colour refinement, after Weisfeiler and Leman 1968); and where that leaves ties, by
-    setting one of the tied units apart and going on.
+    setting one of the tied units apart and going on. With rounding, sums of weights come in the place of lengths, and
+    keys that are too close are ties.
 
     Args:
         spec: The symmetry.
@@ -94,8 +95,15 @@ class _Search:
         self.close: Counter[str] = Counter()
 
     def sort_by_length(self, cells: Cells) -> None:
-        """Splits cells by the lengths of what lies around their units."""
+        """Splits cells by the lengths of what lies around their units.
+
+        Lengths of many units lie close together, so that rounding could turn their order. Where there is rounding,
+        they decide for heads and the like only.
+        """
+        outer = {name for group in self.groups for name in group.depends_on}
         for group in self.groups:
+            if isinstance(self.measure, Rounded) and group.name not in outer:
+                continue
             keys = [self.measure.norms(relation, place) for relation, place in self.around[group.name]]
             self._split(cells, group, keys)
 
@@ -118,9 +126,8 @@ class _Search:
         cell = _first_open(cells, group)
         units = (cells.ranks[group.name] == cell).nonzero()
         # Only units of one copy can change places; the first copy that has several.
-        copies, sizes = torch.unique(units[:, :-1], dim=0, return_counts=True)
-        chosen = copies[(sizes > 1).nonzero()[0, 0]]
-        units = units[(units[:, :-1] == chosen).all(1)]
+        same = (units[:, None, :-1] == units[None, :, :-1]).all(-1)
+        units = units[same[int((same.sum(0) > 1).to(torch.int8).argmax())]]
         equal = [unit for unit in units[1:] if self._are_equal(group, units[0], unit)]
         if len(equal) == len(units) - 1:
             self.interchangeable[group.name] += len(units)
@@ -143,17 +150,16 @@ class _Search:
 
     def _keys(self, cells: Cells, group: Group, seed: int) -> list[Keys]:
         """A key per relation for the units of a group that are not apart; 0 for the others."""
-        units = None if group.depends_on else cells.open(group.name).nonzero()[:, 0]
-        found = []
+        tied = cells.open(group.name).nonzero()[:, 0]
+        found: list[Keys] = []
         for number, (relation, place) in enumerate(self.around[group.name]):
-            whole = relation
-            if units is not None:
-                relation = Relation(relation.entries.index_select(place, units), relation.dims)
-            keys = self.measure.keys(relation, place, cells, seed * 4096 + number)
-            if units is not None:
-                size = whole.dims[place].size
-                keys = tuple(None if part is None else part.new_zeros(size).index_copy(0, units, part) for part in keys)
-            found.append(keys)
+            seed_here = seed * 4096 + number
+            if group.depends_on or any(place in dim.outer for dim in relation.dims):
+                found.append(self.measure.keys(relation, place, cells, seed_here))
+                continue
+            some = Relation(relation.entries.index_select(place, tied), relation.dims)
+            keys, slack = self.measure.keys(some, place, cells, seed_here)
+            found.append((_spread(keys, tied, group.size), None if slack is None else _spread(slack, tied, group.size)))
         return found
 
     def _fingerprint(self, cells: Cells, measure: Exact) -> int:
@@ -194,3 +200,8 @@ def _first_open(cells: Cells, group: Group) -> int:
     """The lowest rank that two units of one copy share."""
     ordered = cells.ranks[group.name].sort(dim=-1).values
     return int(ordered[..., 1:][ordered[..., 1:] == ordered[..., :-1]].min())
+
+
+def _spread(values: Tensor, units: Tensor, size: int) -> Tensor:
+    """Values at some of the units, 0 at the others."""
+    return values.new_zeros(size).index_copy(0, units, values)
