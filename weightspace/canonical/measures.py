@@ -50,9 +50,9 @@ class Exact:
         units = relation.units(dim)
         return gathered(self._tagged(relation, cells, units, seed), units), None
 
-    def fingerprint(self, relation: Relation, cells: Cells, seed: int) -> int:
+    def fingerprint(self, relation: Relation, cells: Cells, seed: int) -> Keys:
         """A hash of the multiset of (entry, cells of its units)."""
-        return int(self._tagged(relation, cells, (), seed).sum())
+        return self._tagged(relation, cells, (), seed).sum(), None
 
     def _tagged(self, relation: Relation, cells: Cells, untagged: tuple[int, ...], seed: int) -> Tensor:
         """A hash of every entry together with the cells of its units."""
@@ -109,12 +109,18 @@ class Rounded:
 
     def keys(self, relation: Relation, dim: int, cells: Cells, seed: int) -> Keys:
         """A random projection of a power of the entries, with one weight per cell of the other units."""
-        power = 1 + seed % 3
+        return self._projected(relation, cells, relation.units(dim), seed)
+
+    def fingerprint(self, relation: Relation, cells: Cells, seed: int) -> Keys:
+        """A random projection of the entries, with one weight per cell of their units."""
+        return self._projected(relation, cells, (), seed * self.kinds)
+
+    def _projected(self, relation: Relation, cells: Cells, units: tuple[int, ...], seed: int) -> Keys:
+        power = 1 + seed % self.kinds
         entries = relation.entries.double()
         largest = float(entries.abs().max()) if entries.numel() else 0.0
         values = (entries / (largest or 1.0)) ** power
         operands: list[object] = []
-        units = relation.units(dim)
         # Innermost dimensions first: what others lie in can be summed over only after them.
         places = sorted(range(len(relation.dims)), key=lambda place: (-len(relation.dims[place].outer), place))
         for place in places:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from weightspace.canonical.cells import Cells
-from weightspace.canonical.measures import Exact, Keys, Measure, Rounded
+from weightspace.canonical.measures import Keys, Measure, Rounded
 from weightspace.canonical.relations import Relation, relations_of
 from weightspace.symmetry.action import act_on_block
 from weightspace.symmetry.block import Block
@@ -132,12 +132,14 @@ class _Search:
         if len(equal) == len(units) - 1:
             self.interchangeable[group.name] += len(units)
             return self._apart(cells, group, units)
-        if isinstance(self.measure, Exact) and len(units) <= MOST_CANDIDATES:
-            trials = [self._apart(cells, group, unit[None]) for unit in units]
-            marks = [self._fingerprint(trial, self.measure) for trial in trials]
-            return trials[marks.index(min(marks))]
-        self.tied[group.name] += len(units)
-        return self._apart(cells, group, units[:1])
+        if len(units) > MOST_CANDIDATES:
+            self.tied[group.name] += len(units)
+            return self._apart(cells, group, units[:1])
+        trials = [self._apart(cells, group, unit[None]) for unit in units]
+        best = self._best(trials)
+        if len(best) == len(trials):  # a symmetry of the weights themselves, such as heads that are equal inside
+            self.interchangeable[group.name] += len(units)
+        return best[0]
 
     def _apart(self, cells: Cells, group: Group, units: Tensor) -> Cells:
         """Cells in which the given units stand before the others of their cell, in the order given."""
@@ -162,9 +164,17 @@ class _Search:
             found.append((_spread(keys, tied, group.size), None if slack is None else _spread(slack, tied, group.size)))
         return found
 
-    def _fingerprint(self, cells: Cells, measure: Exact) -> int:
-        """A number for what the network looks like once its units are called by their cells."""
-        return sum(measure.fingerprint(relation, cells, number) for number, relation in enumerate(self.relations))
+    def _best(self, trials: list[Cells]) -> list[Cells]:
+        """The trials that make the network look largest, in the first thing in which they differ."""
+        for number, relation in enumerate(self.relations):
+            looks = [self.measure.fingerprint(relation, trial, number) for trial in trials]
+            highest = max(value for value, _ in looks)
+            trials = [
+                trial
+                for trial, (value, slack) in zip(trials, looks, strict=True)
+                if bool(value >= highest - (0 if slack is None else slack))
+            ]
+        return trials
 
     def _split(self, cells: Cells, group: Group, keys: list[Keys]) -> bool:
         if not keys:
