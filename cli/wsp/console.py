@@ -82,7 +82,9 @@ class Console:
         terminal = self._out.isatty()
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for column in columns:
-            table.add_column(Text(column.removeprefix("#")), justify="right" if column.startswith("#") else "left")
+            justify = "right" if column.startswith("#") else "left"
+            # Names that are too long go on in the next line: half a name is none.
+            table.add_column(Text(column.removeprefix("#")), justify=justify, overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         if title:

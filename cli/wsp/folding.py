@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from weightspace.symmetry.group import Group
-    from weightspace.symmetry.spec import Spec
+    from weightspace.symmetry.acting import Acting
 
 Numbers = tuple[int, ...]
 
@@ -23,34 +22,33 @@ class Fold:
 
     Attributes:
         name: Their name, with the numbers as sets.
-        groups: They, in the order of the spec.
+        groups: They, in their order.
         axes: The tensors and axes that the first carries; with several groups the numbers are stars.
         depends_on: Likewise the groups that the first depends on.
     """
 
     name: str
-    groups: tuple[Group, ...]
+    groups: tuple[Acting, ...]
     axes: tuple[str, ...]
     depends_on: tuple[str, ...]
 
 
-def fold(spec: Spec, *, longest: int) -> list[Fold]:
-    """The groups of a spec, folded where there are more of them than `longest`; in the order of the spec."""
-    axes = {
-        group.name: tuple(f"{tensor}[{axis}]" for tensor, axis in spec.occurrences(group.name)) for group in spec.groups
-    }
-    if len(spec.groups) <= longest:
-        return [Fold(group.name, (group,), axes[group.name], group.depends_on) for group in spec.groups]
-    alike: dict[object, dict[Numbers, Group]] = {}
-    for group in spec.groups:
+def fold(groups: Sequence[Acting], *, longest: int) -> list[Fold]:
+    """The groups, folded where there are more of them than `longest`; in their order."""
+    axes = {each.group.name: tuple(f"{tensor}[{axis}]" for tensor, axis in each.axes) for each in groups}
+    if len(groups) <= longest:
+        return [Fold(each.group.name, (each,), axes[each.group.name], each.group.depends_on) for each in groups]
+    alike: dict[object, dict[Numbers, Acting]] = {}
+    for each in groups:
+        group = each.group
         outers = tuple(map(_starred, group.depends_on))
-        pattern = (_starred(group.name), group.size, group.kinds, outers, tuple(map(_starred, axes[group.name])))
-        alike.setdefault(pattern, {})[_numbers(group.name)] = group
+        pattern = (_starred(group.name), group.size, each.words, outers, tuple(map(_starred, axes[group.name])))
+        alike.setdefault(pattern, {})[_numbers(group.name)] = each
     folds = []
     for members in alike.values():
         for sets in boxes(members):
-            chosen = tuple(group for numbers, group in members.items() if _within(numbers, sets))
-            first = chosen[0]
+            chosen = tuple(each for numbers, each in members.items() if _within(numbers, sets))
+            first = chosen[0].group
             several = len(chosen) > 1
             folds.append(
                 Fold(
@@ -60,8 +58,8 @@ def fold(spec: Spec, *, longest: int) -> list[Fold]:
                     tuple(map(_starred, first.depends_on)) if several else first.depends_on,
                 )
             )
-    place = {group.name: number for number, group in enumerate(spec.groups)}
-    return sorted(folds, key=lambda each: place[each.groups[0].name])
+    place = {each.group.name: number for number, each in enumerate(groups)}
+    return sorted(folds, key=lambda each: place[each.groups[0].group.name])
 
 
 def boxes(points: Iterable[Numbers]) -> list[list[tuple[int, ...]]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from weightspace.symmetry.acting import acting_groups
+from weightspace.symmetry.freedom.freedom import KINDS
 from weightspace.symmetry.frozen import frozen_shares
 from wsp.console import Console, counted
 from wsp.folding import fold
@@ -27,10 +30,12 @@ def show_spec(console: Console, model: str, spec: Spec, verification: Verificati
         )
     console.document({**_document(model, spec, verification), "notes": console.notes})
     _show_groups(console, model, spec)
-    console.line(
-        f"{counted(len(spec.groups), 'group')}; {100 * spec.completeness:.1f} % of the parameters lie on an axis that "
-        "moves"
-    )
+    beside = Counter(freedom.kind for freedom in spec.freedoms.all)
+    share = f"{100 * spec.completeness:.1f} % of the parameters lie on an axis that moves"
+    console.line(f"{counted(len(spec.groups), 'group')} of permutations; {share}")
+    if beside:
+        kinds = ", ".join(f"{beside[kind]:,} of {kind}" for kind in KINDS if beside[kind])
+        console.line(f"{counted(beside.total(), 'further freedom')}: {kinds}")
     _show_frozen(console, spec)
     if spec.uncovered:
         operators = sorted(spec.uncovered, key=lambda operator: -operator.calls)
@@ -44,13 +49,14 @@ def show_spec(console: Console, model: str, spec: Spec, verification: Verificati
 
 def _show_groups(console: Console, model: str, spec: Spec) -> None:
     rows = []
-    for each in fold(spec, longest=_ROWS_UNFOLDED):
-        size = f"{each.groups[0].size:,}"
+    for each in fold(acting_groups(spec), longest=_ROWS_UNFOLDED):
+        first = each.groups[0]
+        size = f"{first.group.size:,}"
         rows.append(
             (
                 each.name,
                 size if len(each.groups) == 1 else f"{len(each.groups)} groups of {size}",
-                ", ".join(each.groups[0].kinds),
+                ", ".join(first.words),
                 _some(each.axes, _AXES_SHOWN),
                 ", ".join(each.depends_on),
             )
@@ -99,13 +105,14 @@ def _document(model: str, spec: Spec, verification: Verification | None) -> dict
         "hash": spec.hash,
         "groups": [
             {
-                "name": group.name,
-                "size": group.size,
-                "kinds": list(group.kinds),
-                "depends_on": list(group.depends_on),
-                "axes": [{"tensor": tensor, "axis": axis} for tensor, axis in spec.occurrences(group.name)],
+                "name": each.group.name,
+                "size": each.group.size,
+                "kinds": list(each.kinds),
+                "freedoms": {kind: count for kind, count in each.kinds.items() if kind != "permutation"},
+                "depends_on": list(each.group.depends_on),
+                "axes": [{"tensor": tensor, "axis": axis} for tensor, axis in each.axes],
             }
-            for group in spec.groups
+            for each in acting_groups(spec)
         ],
         "completeness": spec.completeness,
         "frozen": [{"tensor": f.tensor, "axis": f.axis, "size": f.size, "reason": f.reason} for f in spec.frozen],

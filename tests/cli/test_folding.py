@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weightspace.symmetry import Group, Spec, TensorSpec
+from weightspace.symmetry.acting import acting_groups
 from weightspace.symmetry.axis import Axis, GroupAxis, ProductAxis
 from wsp.folding import boxes, fold, number_set
 
@@ -43,20 +44,20 @@ def transformer(layers: int) -> Spec:
 
 def test_layers_of_equal_groups_are_one_row() -> None:
     spec = transformer(6)
-    folds = fold(spec, longest=5)
+    folds = fold(acting_groups(spec), longest=5)
     assert [each.name for each in folds] == [
         "embed", "layers.{0..5}.attn.qkv", "layers.{0..4}.attn.qkv#2", "layers.5.attn.qkv#2",
     ]  # fmt: skip
     assert [len(each.groups) for each in folds] == [1, 6, 5, 1]
-    assert sorted(group.name for each in folds for group in each.groups) == sorted(g.name for g in spec.groups)
+    assert sorted(acting.group.name for each in folds for acting in each.groups) == sorted(g.name for g in spec.groups)
     assert folds[2].axes == ("layers.*.attn.qkv.weight[0]",)
     assert folds[2].depends_on == ("layers.*.attn.qkv",)
     assert folds[3].axes == ("layers.5.attn.qkv.weight[0]",)
     assert folds[3].depends_on == ("layers.5.attn.qkv",)
-    assert {group.size for group in folds[2].groups} == {4}
+    assert {acting.group.size for acting in folds[2].groups} == {4}
 
 
 def test_few_groups_stay_apart() -> None:
     spec = transformer(2)
-    assert [each.name for each in fold(spec, longest=5)] == [group.name for group in spec.groups]
-    assert all(len(each.groups) == 1 for each in fold(spec, longest=5))
+    assert [each.name for each in fold(acting_groups(spec), longest=5)] == [group.name for group in spec.groups]
+    assert all(len(each.groups) == 1 for each in fold(acting_groups(spec), longest=5))

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
+from weightspace.symmetry.acting import acting_groups
 from weightspace.symmetry.axis import Axis, SumAxis
-from weightspace.symmetry.group import Group
 from weightspace.symmetry.picture.bar import Bar, length_of, thickness_of
 from weightspace.symmetry.picture.choose import chosen_tensors
 from weightspace.symmetry.picture.legend import (
@@ -15,6 +15,7 @@ from weightspace.symmetry.picture.legend import (
     GREY,
     INK,
     KEY_HEIGHT,
+    Entry,
     disc,
     legend_entry,
     legend_width,
@@ -54,8 +55,10 @@ def draw_spec(spec: Spec, *, title: str = "", only: str | None = None) -> str:
     rows = rows_of(spec, names)
     carried = list(dict.fromkeys(group for row in rows for group in row.groups))
     known = {group.name: group for group in spec.all_groups}
-    groups = {name: known[name] for name in carried}
-    return _Picture(spec, rows, groups, styles(groups.values()), lanes_of(rows)).draw(title, only)
+    words = {each.group.name: each.words for each in acting_groups(spec)}
+    entries = {name: Entry(known[name], words.get(name, ())) for name in carried}
+    looks = styles(entry.group for entry in entries.values())
+    return _Picture(spec, rows, entries, looks, lanes_of(rows)).draw(title, only)
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class _Picture:
 
     spec: Spec
     rows: list[Row]
-    groups: Mapping[str, Group]
+    entries: Mapping[str, Entry]
     looks: Mapping[str, Style]
     lanes: Mapping[str, int]
 
@@ -90,7 +93,7 @@ class _Picture:
         summary = self._summary(only)
         columns = ((_MARGIN, "module"), (tensors_x, "tensors"), (legend_x, "groups, where they first appear"))
         width = _MARGIN + max(
-            legend_x + legend_width(self.groups.values(), self.looks),
+            legend_x + legend_width(self.entries.values(), self.looks),
             _MARGIN + max(text_width(heading, 15), text_width(summary, _LABEL), reading_key(document(0, 0), 0, 0)),
             *(x + text_width(words, _DETAIL) for x, words in columns),
         )
@@ -113,7 +116,7 @@ class _Picture:
             self._draw_stops(root, row, starts, end, lanes_x, y)
             top = y - ENTRY_HEIGHT * len(starts) / 2
             for place, name in enumerate(starts):
-                legend_entry(root, legend_x, top + place * ENTRY_HEIGHT, self.groups[name], self.looks)
+                legend_entry(root, legend_x, top + place * ENTRY_HEIGHT, self.entries[name], self.looks)
         reading_key(root, _MARGIN, bottom + 14)
         return root.to_text()
 
@@ -137,7 +140,7 @@ class _Picture:
     def _summary(self, only: str | None) -> str:
         drawn = sum(len(row.glyphs) for row in self.rows)
         if only is not None:
-            acting = "1 group acts" if len(self.groups) == 1 else f"{len(self.groups)} groups act"
+            acting = "1 group acts" if len(self.entries) == 1 else f"{len(self.entries)} groups act"
             return f"{drawn} of {len(self.spec.tensors):,} tensors; {acting} on them"
         share = f"{100 * self.spec.completeness:.1f} % of the parameters lie on an axis that moves"
         return f"tensors: {drawn}, groups: {len(self.spec.groups)}; {share}"
@@ -149,7 +152,7 @@ class _Picture:
             carrying = [y for row, y in zip(self.rows, centres, strict=True) if name in row.groups]
             style, at = self.looks[name], x + lane * _LANE
             line = root.add("line", x1=at, y1=carrying[0], x2=at, y2=carrying[-1], class_=f"g {style.class_name}")
-            width = 2.0 + length_of(self.groups[name].size) / 28
+            width = 2.0 + length_of(self.entries[name].group.size) / 28
             line.set(stroke=style.colour, stroke_width=width, stroke_dasharray=style.dash)
             line.title(name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from weightspace.symmetry.axis import FixedAxis, GroupAxis, ProductAxis, Run, SumAxis
 from weightspace.symmetry.group import Group
@@ -19,6 +20,19 @@ _NAME, _DETAIL = 12.0, 11.0
 _DISC = 9.0
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A group as the legend shows it.
+
+    Attributes:
+        group: The group.
+        kinds: In which ways it acts, in words; empty where its indices stay in place.
+    """
+
+    group: Group
+    kinds: tuple[str, ...]
+
+
 def disc(parent: Node, x: float, y: float, style: Style) -> None:
     """The number of a group in a disc of its colour, which stands for it everywhere."""
     mark = parent.add("g", class_=f"g {style.class_name}")
@@ -27,8 +41,9 @@ def disc(parent: Node, x: float, y: float, style: Style) -> None:
     mark.text(x, y + size * 0.35, str(style.number), font_size=size, text_anchor="middle", fill=INK, font_weight="bold")
 
 
-def legend_entry(parent: Node, x: float, y: float, group: Group, looks: Mapping[str, Style]) -> None:
+def legend_entry(parent: Node, x: float, y: float, entry: Entry, looks: Mapping[str, Style]) -> None:
     """Number, name, size and kinds of a group, with the groups that it depends on; x, y is the entry's upper left."""
+    group = entry.group
     style = looks[group.name]
     disc(parent, x + _DISC, y + ENTRY_HEIGHT / 2, style)
     left = x + 2 * _DISC + 8
@@ -39,20 +54,24 @@ def legend_entry(parent: Node, x: float, y: float, group: Group, looks: Mapping[
         left + 20, y + 15, elided(group.name, _LONGEST_NAME), font_size=_NAME, fill=INK, font_weight="bold"
     )
     name.add("title").write(group.name)
-    parent.text(left, y + 29, _details(group, looks), font_size=_DETAIL, fill=GREY)
+    parent.text(left, y + 29, _details(entry, looks), font_size=_DETAIL, fill=GREY)
 
 
-def legend_width(groups: Iterable[Group], looks: Mapping[str, Style]) -> float:
+def legend_width(entries: Iterable[Entry], looks: Mapping[str, Style]) -> float:
     """Room that the entries take, in pixels."""
     widths = (
-        max(20 + text_width(elided(group.name, _LONGEST_NAME), _NAME), text_width(_details(group, looks), _DETAIL))
-        for group in groups
+        max(
+            20 + text_width(elided(entry.group.name, _LONGEST_NAME), _NAME),
+            text_width(_details(entry, looks), _DETAIL),
+        )
+        for entry in entries
     )
     return 2 * _DISC + 8 + max(widths, default=0.0)
 
 
-def _details(group: Group, looks: Mapping[str, Style]) -> str:
-    kinds = ", ".join(group.kinds) or "ordered: stays in place"
+def _details(entry: Entry, looks: Mapping[str, Style]) -> str:
+    group = entry.group
+    kinds = ", ".join(entry.kinds) or "ordered: stays in place"
     outers = [f"{looks[name].number}" if name in looks else elided(name, 20) for name in group.depends_on]
     depends = f"; one for each index of {', '.join(outers)}" if outers else ""
     return f"{group.size:,} indices, {kinds}{depends}"
