@@ -1,9 +1,10 @@
-"""The Python example of the README runs as it stands."""
+"""The Python example of the README runs as it stands, and its pictures are there."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -28,3 +29,15 @@ def test_the_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert alignment.preservation_error < 1e-6
     assert alignment.objective_after > alignment.objective_before
     assert set(aligned) == set(names["b"])
+
+
+def test_the_pictures_are_there_and_show_what_they_say():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (picture,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", readme)
+    drawn = ElementTree.parse(REPOSITORY / picture).getroot()
+    titles = {title.text for title in drawn.iter("{http://www.w3.org/2000/svg}title")}
+    weights = load_file(REPOSITORY / "checkpoints_zoo" / "digits_cnn_0.safetensors")
+    for name, tensor in weights.items():
+        if tensor.numel() > 1:
+            shape = "×".join(map(str, tensor.shape))
+            assert any((title or "").startswith(f"{name} {shape}\n") for title in titles), name
