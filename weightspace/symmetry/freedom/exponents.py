@@ -195,6 +195,17 @@ class ExponentAlgebra(Algebra):
 
     # ------------------------------------------------------------------ bringing labels together
 
+    def fresh(self, label: Label) -> Label:
+        """As in the base class; what does not depend on an index has the exponent 0 there, unless it is zero."""
+        label = resolve(label)
+        match label:
+            case Zero() if label.size > 1:
+                return Atom(label.size)
+            case Uniform() if label.size > 1:
+                return Atom(label.size, frozen=self.reason or "constant")
+            case _:
+                return super().fresh(label)
+
     def bind(self, atom: Atom, label: Label) -> Label:
         """As in the base class; values of different standing cannot be rotated together."""
         found = super().bind(atom, label)

@@ -40,9 +40,9 @@ def pad(context: ExponentContext, call: Call) -> Labels | tuple[Labels, ...]:
     return labels
 
 
-@demand("new_zeros", "zeros", "zeros_like")
+@demand("empty", "empty_like", "empty_strided", "new_empty", "new_zeros", "zeros", "zeros_like")
 def zeros(context: ExponentContext, call: Call) -> Labels:
-    """Zeros have any exponent."""
+    """Zeros have any exponent, and so has memory that nothing has been written to yet."""
     return [Zero(size) for size in call.output.shape]
 
 
@@ -53,12 +53,8 @@ def zero(context: ExponentContext, call: Call) -> Labels:
 
 
 @demand(
-    "empty",
-    "empty_like",
-    "empty_strided",
     "full",
     "full_like",
-    "new_empty",
     "new_full",
     "new_ones",
     "ones",
