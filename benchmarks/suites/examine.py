@@ -34,27 +34,29 @@ def derivation(suite: str, name: str) -> Record:
     The seconds are those of the processor, on one thread, so that what else runs on the machine does not count;
     building the network is left out.
     """
-    case = by_name(suite)[name]
-    record: Record = {"suite": suite, "family": case.family, "name": name}
+    return _derived(suite, by_name(suite)[name])[0]
+
+
+def _derived(suite: str, case: Case) -> tuple[Record, Spec | None]:
+    record: Record = {"suite": suite, "family": case.family, "name": case.name}
     try:
         module, inputs = (case.build_meta or case.build)()
     except Exception as error:  # a model whose own code fails is reported as such
-        return record | {"derived": False, "reason": f"its own code fails: {_line(error)}"}
+        return record | {"derived": False, "reason": f"its own code fails: {_line(error)}"}, None
     record["parameters"] = sum(parameter.numel() for parameter in module.parameters())
     start = time.process_time()
     try:
         spec = derive(module, inputs.args, inputs.kwargs)
     except WeightspaceError as error:
-        return record | {"derived": False, "reason": f"not derived: {_line(error)}"}
+        return record | {"derived": False, "reason": f"not derived: {_line(error)}"}, None
+    record |= {"derived": True, "seconds": round(time.process_time() - start, 4)}
     return record | {
-        "derived": True,
         "spec": spec.hash,
         "groups": len(spec.groups),
         "completeness": spec.completeness,
-        "seconds": round(time.process_time() - start, 4),
         "frozen": dict(Counter(axis.reason for axis in spec.frozen if axis.reason not in EXPECTED).most_common()),
         "unmoved": unmoved(spec),
-    }
+    }, spec
 
 
 def unmoved(spec: Spec) -> dict[str, int]:
@@ -75,39 +77,33 @@ def unmoved(spec: Spec) -> dict[str, int]:
 def examination(suite: str, name: str, verified_spec: str | None, thorough: bool, limit: float) -> Record:
     """Derives a network, and verifies what came out unless that has been done.
 
+    Numbers are run in float64 with random weights and statistics, on the smallest inputs that prove something. A
+    network that is built for smaller inputs, and so has other tensors, has a spec of its own: that is verified then.
+
     Args:
         suite: Of `suites.SUITES`.
         name: The network.
         verified_spec: Hash of the derived spec that has been verified; None for none.
-        thorough: See `verification`.
+        thorough: Check every group alone with its negative control; four of them otherwise.
         limit: Networks with as many parameters are not verified.
     """
-    record = derivation(suite, name)
-    if record["derived"] and record["spec"] != verified_spec and record["parameters"] < limit:
-        return record | verification(suite, name, thorough)
-    return record
-
-
-def verification(suite: str, name: str, thorough: bool) -> Record:
-    """Verifies a network in float64 with random weights and statistics, on the smallest inputs that prove something.
-
-    Args:
-        suite: Of `suites.SUITES`.
-        name: The network.
-        thorough: Check every group alone with its negative control; four of them otherwise.
-    """
     case = by_name(suite)[name]
-    found = _verified(case.build, name, thorough)
+    record, spec = _derived(suite, case)
+    if spec is None or record["spec"] == verified_spec or record["parameters"] >= limit:
+        return record
+    found = _verified(case.build, spec, name, thorough)
     if found["insensitive"] and not found["wrong"] and case.build_larger is not None:
-        found = _verified(case.build_larger, name, thorough)
-    return found
+        found = _verified(case.build_larger, spec, name, thorough)
+    return record | found
 
 
-def _verified(build: Build, name: str, thorough: bool) -> Record:
+def _verified(build: Build, spec: Spec, name: str, thorough: bool) -> Record:
     start = time.perf_counter()
     module, inputs = build()
-    spec = derive(module, inputs.args, inputs.kwargs)
     program = Program(module, inputs)
+    shapes = {tensor: tuple(value.shape) for tensor, value in program.state().items() if tensor not in spec.aliases}
+    if shapes != {tensor: known.shape for tensor, known in spec.tensors.items()}:
+        spec = derive(module, inputs.args, inputs.kwargs)
     seed = _seed(name)
     state = randomized(program.state(), spec, seed)
     found = verify(

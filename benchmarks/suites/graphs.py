@@ -85,7 +85,7 @@ def cases() -> list[Case]:
         "FiLMConv": pyg.FiLMConv,
         "EGConv": partial(pyg.EGConv, num_heads=4, num_bases=3),
         "GeneralConv": pyg.GeneralConv,
-        "DirGNNConv": lambda i, o: pyg.DirGNNConv(pyg.SAGEConv(i, o)),
+        "DirGNNConv": lambda i, o: pyg.DirGNNConv(pyg.SAGEConv(i, o, root_weight=False)),
         "PNAConv": lambda i, o: pyg.PNAConv(
             i, o, ["mean", "max", "std"], ["identity", "amplification"], torch.tensor([0, 2, 3, 3, 2, 1]), towers=1
         ),
