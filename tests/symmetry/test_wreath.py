@@ -58,7 +58,7 @@ CASES = [
     ),
     sample(
         None,
-        "h*d n, d -> h*d n; h|d n|d",
+        "h*d n, d -> h*d n; h|d n|d n|h",
         lambda x, b: x * b.repeat(2)[:, None],
         (6, 4),
         (3,),

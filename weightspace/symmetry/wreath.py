@@ -6,12 +6,16 @@ space that contains d, h occurs either once in the same product or exactly once 
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from weightspace.symmetry.context import Context
 from weightspace.symmetry.label import Atom, Label, Product, Sum, Uniform, Varying, cases, structure
+
+MOST_BLOCKS = 4096  # of one tensor, products of the pieces of its dimensions
 
 
 def dependencies(
@@ -32,22 +36,32 @@ def dependencies(
         for label in labels:
             for outer, inner in _nested(label):
                 order[outer, inner] += 1
+
+    def precedes(outer: Atom, inner: Atom) -> bool:
+        """Where each could depend on the other: the inner factor of products does, else what gives more freedom."""
+        if order[outer, inner] != order[inner, outer]:
+            return order[outer, inner] > order[inner, outer]
+        freedom, other = _freedom(outer, inner), _freedom(inner, outer)
+        return freedom > other if freedom != other else known[outer] < known[inner]
+
     chosen: dict[Atom, set[Atom]] = {}
     for atom in known:
         if of(atom):
             chosen[atom] = {
                 outer
                 for outer in allowed.get(atom, set())
-                # Where each could depend on the other, the inner factor of their products depends on the outer one.
-                if atom not in allowed.get(outer, set())
-                or outer.frozen is not None
-                or order[outer, atom] > order[atom, outer]
+                if atom not in allowed.get(outer, set()) or outer.frozen is not None or precedes(outer, atom)
             }
     _close(chosen, known)
     return {
         atom: tuple(sorted(outers, key=lambda outer: (len(chosen.get(outer, ())), known[outer])))
         for atom, outers in chosen.items()
     }
+
+
+def _freedom(outer: Atom, inner: Atom) -> float:
+    """Logarithm of the number of permutations, with one of the inner indices for every outer index."""
+    return math.lgamma(outer.size + 1) + outer.size * math.lgamma(inner.size + 1)
 
 
 def _close(chosen: dict[Atom, set[Atom]], known: Mapping[Atom, int]) -> None:
@@ -64,59 +78,47 @@ def _close(chosen: dict[Atom, set[Atom]], known: Mapping[Atom, int]) -> None:
 
 
 def _restrict(labels: list[Label], known: Set[Atom], allowed: dict[Atom, set[Atom]]) -> None:
-    """Intersects what each atom may depend on with what one tensor permits."""
-    places = [(atom, path, dim) for dim, label in enumerate(labels) for atom, path in _paths(label, ())]
-    count = Counter(atom for atom, _, _ in places)
-    direct = [set(_direct(label)) for label in labels]
-    for atom, path, dim in places:
-        beside = Counter(path)
-        permitted = {outer for outer in beside if isinstance(outer, Atom) and beside[outer] == 1}
-        # Beside a uniform index the outer one may be the uniform one, once it has met other values.
-        alone = not any(isinstance(factor, Uniform) for factor in path)
-        for other, factors in enumerate(direct):
-            if other != dim and alone:
-                permitted |= {outer for outer in factors if count[outer] == 1}
-        permitted &= known
-        permitted.discard(atom)
-        allowed[atom] = allowed[atom] & permitted if atom in allowed else permitted
+    """Intersects what each atom may depend on with what one tensor permits, in each of its blocks."""
+    pieces = [list(dict.fromkeys(_pieces(label))) for label in labels]
+    if math.prod(map(len, pieces)) <= MOST_BLOCKS:
+        blocks = itertools.product(*pieces)
+    else:  # too many to go through: each dimension by itself permits less
+        blocks = ((piece,) for dim in pieces for piece in dim)
+    for block in blocks:
+        count = Counter(factor for piece in block for factor in piece)
+        for dim, piece in enumerate(block):
+            beside = Counter(piece)
+            # Beside a uniform index the outer one may be the uniform one, once it has met other values.
+            alone = not any(isinstance(factor, Uniform) for factor in piece)
+            elsewhere = [factor for other, factors in enumerate(block) if other != dim for factor in factors if alone]
+            for atom in piece:
+                if not isinstance(atom, Atom):
+                    continue
+                permitted = {outer for outer in beside if outer is not atom and beside[outer] == 1}
+                permitted |= {outer for outer in elsewhere if count[outer] == 1}
+                permitted = {outer for outer in permitted if isinstance(outer, Atom)} & known
+                permitted.discard(atom)
+                allowed[atom] = allowed[atom] & permitted if atom in allowed else permitted
 
 
-def _paths(label: Label, path: tuple[Atom | Uniform, ...]) -> Iterator[tuple[Atom, tuple[Atom | Uniform, ...]]]:
-    """Every atom of a label with the atoms and uniform indices that stand in the same products."""
+def _pieces(label: Label) -> list[tuple[Label, ...]]:
+    """The products of leaves that a label consists of, side by side."""
     match label:
-        case Atom():
-            yield label, path
         case Product():
-            for number, factor in enumerate(label.factors):
-                beside = [f for i, f in enumerate(label.factors) if i != number and isinstance(f, (Atom, Uniform))]
-                yield from _paths(factor, (*path, *beside))
+            return [tuple(itertools.chain(*chosen)) for chosen in itertools.product(*map(_pieces, label.factors))]
         case Sum():
-            for part in label.parts:
-                yield from _paths(part, path)
+            return [piece for part in label.parts for piece in _pieces(part)]
         case Varying():
-            for choice in label.choices:
-                yield from _paths(choice, path)
-
-
-def _direct(label: Label) -> Iterator[Atom]:
-    for factor in label.factors if isinstance(label, Product) else (label,):
-        if isinstance(factor, Atom):
-            yield factor
+            return [piece for choice in label.choices for piece in _pieces(choice)]
+        case _:
+            return [(label,)]
 
 
 def _nested(label: Label) -> Iterator[tuple[Atom, Atom]]:
     """(outer, inner) pairs of atoms in one product."""
-    match label:
-        case Product():
-            atoms = [factor for factor in label.factors if isinstance(factor, Atom)]
-            for number, outer in enumerate(atoms):
-                for inner in atoms[number + 1 :]:
-                    yield outer, inner
-            for factor in label.factors:
-                yield from _nested(factor)
-        case Sum():
-            for part in label.parts:
-                yield from _nested(part)
+    for piece in dict.fromkeys(_pieces(label)):
+        atoms = [factor for factor in piece if isinstance(factor, Atom)]
+        yield from itertools.combinations(atoms, 2)
 
 
 def _distinct(tensors: Iterable[list[Label]]) -> Iterator[list[Label]]:

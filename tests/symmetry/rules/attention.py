@@ -9,7 +9,7 @@ aten = torch.ops.aten
 CPU = aten._scaled_dot_product_flash_attention_for_cpu.default
 QKV = ((2, 3, 4, 6), (2, 3, 5, 6), (2, 3, 5, 6))
 # Queries, keys and widths are free, per batch entry and head.
-PLAIN = "b h q e, b h k e, b h k v -> b h q v; q|b q|h e|b e|h k|b k|h v|b v|h"
+PLAIN = "b h q e, b h k e, b h k v -> b h q v; h|b q|b q|h e|b e|h k|b k|h v|b v|h"
 TRIANGLE = torch.ones(4, 5, dtype=torch.bool).tril()
 
 
@@ -27,14 +27,14 @@ SAMPLES = [
     sample(CPU, PLAIN, on_cpu, *QKV),
     sample(
         CPU,
-        "b h . e, b h . e, b h . v -> b h . v; e|b e|h v|b v|h",
+        "b h . e, b h . e, b h . v -> b h . v; e|b e|h h|b v|b v|h",
         lambda q, k, v: on_cpu(q, k, v, is_causal=True),
         *QKV,
         case="causal",
     ),
     sample(
         CPU,
-        "b h q e, b h k e, b h k v, q k -> b h q v; e|b e|h v|b v|h",
+        "b h q e, b h k e, b h k v, q k -> b h q v; e|b e|h h|b v|b v|h",
         lambda q, k, v, mask: on_cpu(q, k, v, attn_mask=mask),
         *QKV,
         (4, 5),
@@ -50,14 +50,14 @@ SAMPLES = [
     ),
     sample(
         CPU,
-        "b h . e, b h . e, b h . v -> b h . v; e|b e|h v|b v|h",
+        "b h . e, b h . e, b h . v -> b h . v; e|b e|h h|b v|b v|h",
         lambda q, k, v: on_cpu(q, k, v, attn_mask=torch.where(TRIANGLE, 0.0, -1e3).double()),
         *QKV,
         case="a constant mask",
     ),
     sample(
         CPU,
-        "b g*r q e, b g k e, b g k v -> b g*r q v; q|b q|g e|b e|g k|b k|g v|b v|g r|b r|g",
+        "b g*r q e, b g k e, b g k v -> b g*r q v; e|b e|g g|b k|b k|g q|b q|g q|r r|b r|g v|b v|g",
         on_cpu,
         (2, 6, 4, 6),
         (2, 3, 5, 6),
@@ -67,7 +67,7 @@ SAMPLES = [
     ),
     sample(
         CPU,
-        "b h q e, b 1 k e, b 1 k v -> b h q v; h|b q|b e|b k|b v|b",
+        "b h q e, b 1 k e, b 1 k v -> b h q v; e|b h|b h|q k|b q|b v|b",
         on_cpu,
         (2, 6, 4, 6),
         (2, 1, 5, 6),
@@ -110,7 +110,7 @@ SAMPLES = [
     ),
     sample(
         aten._scaled_dot_product_efficient_attention.default,
-        "b h q e, b h k e, b h k v, b h q k -> b h q v; q|b q|h e|b e|h k|b k|h v|b v|h",
+        "b h q e, b h k e, b h k v, b h q k -> b h q v; e|b e|h h|b k|b k|h q|b q|h v|b v|h",
         lambda q, k, v, bias: aten._scaled_dot_product_efficient_attention.default(q, k, v, bias, False)[0],
         *QKV,
         (2, 3, 4, 5),

@@ -12,7 +12,15 @@ SAMPLES = [
     sample(CONVOLUTION, "n i ., o i ., o -> n o .", F.conv1d, (2, 3, 6), (4, 3, 3), (4,), case="1d"),
     sample(CONVOLUTION, "n i . ., o i . . -> n o . .", F.conv2d, (2, 3, 6, 5), (4, 3, 3, 2), case="2d"),
     sample(CONVOLUTION, "n i . . ., o i . . . -> n o . . .", F.conv3d, (2, 3, 4, 4, 4), (4, 3, 2, 2, 2), case="3d"),
-    sample(CONVOLUTION, "n i s t, o i 1 1, o -> n o s t", F.conv2d, (2, 3, 4, 5), (4, 3, 1, 1), (4,), case="1 x 1"),
+    sample(
+        CONVOLUTION,
+        "n i s t, o i 1 1, o -> n o s t; s|n t|n t|s",
+        F.conv2d,
+        (2, 3, 4, 5),
+        (4, 3, 1, 1),
+        (4,),
+        case="1 x 1",
+    ),
     sample(
         CONVOLUTION,
         "n i . ., o i 1 1 -> n o . .",
@@ -31,7 +39,7 @@ SAMPLES = [
     ),
     sample(
         CONVOLUTION,
-        "n i s ., o i 1 . -> n o s .",
+        "n i s ., o i 1 . -> n o s .; s|n",
         F.conv2d,
         (2, 3, 4, 5),
         (4, 3, 1, 3),
@@ -39,7 +47,7 @@ SAMPLES = [
     ),
     sample(
         CONVOLUTION,
-        "n i s ., o i 1 . -> n o s .",
+        "n i s ., o i 1 . -> n o s .; s|n",
         lambda x, w: F.conv2d(x, w, stride=(1, 2), padding=(0, 1), dilation=(3, 1)),
         (2, 3, 4, 5),
         (4, 3, 1, 3),
@@ -82,7 +90,7 @@ SAMPLES = [
     ),
     sample(
         CONVOLUTION,
-        "n i s, i o 1 -> n o s",
+        "n i s, i o 1 -> n o s; s|n",
         F.conv_transpose1d,
         (2, 3, 4),
         (3, 5, 1),

@@ -41,7 +41,7 @@ SAMPLES = [
         real=both(product),
         case="hidden units of every expert",
     ),
-    sample(aten.histc.default, "a b -> .", lambda x: torch.histc(x, bins=3, min=-1, max=1), (3, 4)),
+    sample(aten.histc.default, "a b -> .; b|a", lambda x: torch.histc(x, bins=3, min=-1, max=1), (3, 4)),
     sample(aten.histc.default, ". e, e b -> b", lambda gate, w: popular(gate) @ w, (3, 4), (4, 5), case="of numbers"),
     sample(
         aten.histc.default,

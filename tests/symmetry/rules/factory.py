@@ -44,16 +44,16 @@ def made(overload, wanted, run, *operands, case=""):
 
 SAMPLES = [
     # Uniform storage leaves the parameter that meets it free, and takes any permutation itself.
-    made(aten.zeros.default, "a b -> a b, _", lambda x: (x + torch.zeros(3, 4, dtype=x.dtype), torch.zeros(5))),
-    made(aten.ones.default, "a b -> a b", lambda x: x * torch.ones(4, dtype=x.dtype)),
-    made(aten.full.default, "a b -> a b", lambda x: x * torch.full((3, 1), 2.0, dtype=x.dtype)),
-    made(aten.zeros_like.default, "a b -> a b, _ _", lambda x: (x + torch.zeros_like(x), torch.zeros_like(x))),
-    made(aten.ones_like.default, "a b -> a b", lambda x: x * torch.ones_like(x)),
-    made(aten.full_like.default, "a b -> a b", lambda x: x * torch.full_like(x, 3.0)),
-    made(aten.new_zeros.default, "a b -> a b", lambda x: x + x.new_zeros(4)),
-    made(aten.new_ones.default, "a b -> a b", lambda x: x + x.new_ones(3, 4)),
-    made(aten.new_full.default, "a b -> a b", lambda x: x + x.new_full((3, 4), 0.5)),
-    made(aten.scalar_tensor.default, "a b -> a b", lambda x: x * aten.scalar_tensor.default(2.0)),
+    made(aten.zeros.default, "a b -> a b, _; b|a", lambda x: (x + torch.zeros(3, 4, dtype=x.dtype), torch.zeros(5))),
+    made(aten.ones.default, "a b -> a b; b|a", lambda x: x * torch.ones(4, dtype=x.dtype)),
+    made(aten.full.default, "a b -> a b; b|a", lambda x: x * torch.full((3, 1), 2.0, dtype=x.dtype)),
+    made(aten.zeros_like.default, "a b -> a b, _ _; b|a", lambda x: (x + torch.zeros_like(x), torch.zeros_like(x))),
+    made(aten.ones_like.default, "a b -> a b; b|a", lambda x: x * torch.ones_like(x)),
+    made(aten.full_like.default, "a b -> a b; b|a", lambda x: x * torch.full_like(x, 3.0)),
+    made(aten.new_zeros.default, "a b -> a b; b|a", lambda x: x + x.new_zeros(4)),
+    made(aten.new_ones.default, "a b -> a b; b|a", lambda x: x + x.new_ones(3, 4)),
+    made(aten.new_full.default, "a b -> a b; b|a", lambda x: x + x.new_full((3, 4), 0.5)),
+    made(aten.scalar_tensor.default, "a b -> a b; b|a", lambda x: x * aten.scalar_tensor.default(2.0)),
     # Written storage: what was uniform gets the structure of what is written, through any view.
     made(aten.empty.memory_format, WRITTEN, filled(lambda x: torch.empty(3, 4, dtype=x.dtype, device=x.device))),
     made(aten.empty_like.default, WRITTEN, filled(torch.empty_like)),

@@ -24,7 +24,7 @@ SAMPLES = [
         (5, 6),
         case="in heads",
     ),
-    sample(aten.index_select.default, "a . b -> a . b", lambda x: x.index_select(1, ROWS), (2, 3, 4)),
+    sample(aten.index_select.default, "a . b -> a . b; b|a", lambda x: x.index_select(1, ROWS), (2, 3, 4)),
     sample(aten.index_select.default, "a . -> a .", lambda x: x.index_select(-1, ROWS), (2, 3), case="negative"),
     sample(
         aten.index_select.default, "a . -> a 1", lambda x: x.index_select(1, torch.tensor([2])), (2, 3), case="of one"
@@ -39,9 +39,9 @@ SAMPLES = [
     sample(aten.gather.default, ". . -> . .", lambda x: x.gather(-1, GRID), (3, 3), case="differently"),
     sample(aten.gather.default, ". . -> . .", lambda x: x.gather(0, GRID), (3, 3), case="fewer indices"),
     sample(INDEX, ". a -> . a", lambda x: x[ROWS], (3, 4), case="first dimension"),
-    sample(INDEX, "a . b -> a . . b", lambda x: x[:, GRID], (2, 3, 4), case="by a matrix"),
-    sample(INDEX, "a . . b -> a . . b", lambda x: x[:, GRID, GRID.flip(0)], (2, 3, 3, 4), case="two together"),
-    sample(INDEX, ". a . b -> . . a b", lambda x: x[GRID, :, GRID.flip(0)], (3, 2, 3, 4), case="two apart"),
+    sample(INDEX, "a . b -> a . . b; b|a", lambda x: x[:, GRID], (2, 3, 4), case="by a matrix"),
+    sample(INDEX, "a . . b -> a . . b; b|a", lambda x: x[:, GRID, GRID.flip(0)], (2, 3, 3, 4), case="two together"),
+    sample(INDEX, ". a . b -> . . a b; b|a", lambda x: x[GRID, :, GRID.flip(0)], (3, 2, 3, 4), case="two apart"),
     sample(
         INDEX,
         "a b . -> a b .",
@@ -56,18 +56,18 @@ SAMPLES = [
         (3, 2, 3),
         case="constant along one",
     ),
-    sample(INDEX, ". a . b -> . a b", lambda x: x[ROWS, :, 1], (3, 2, 3, 4), case="beside a number"),
+    sample(INDEX, ". a . b -> . a b; b|a", lambda x: x[ROWS, :, 1], (3, 2, 3, 4), case="beside a number"),
     sample(INDEX, "a . -> a .", lambda x: x[:, torch.tensor([True, False, True])], (2, 3), case="by a mask"),
     sample(
         INDEX,
-        "a . . b -> a . b",
+        "a . . b -> a . b; b|a",
         lambda x: x[:, torch.ones(3, 3, dtype=torch.bool, device=x.device).tril()],
         (2, 3, 3, 4),
         case="by a mask of two dimensions",
     ),
     sample(
         aten._unsafe_index.Tensor,
-        "a . b -> a . b",
+        "a . b -> a . b; b|a",
         lambda x: aten._unsafe_index.Tensor(x, [None, ROWS]),
         (2, 3, 4),
     ),

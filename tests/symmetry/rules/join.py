@@ -13,8 +13,8 @@ SAMPLES = [
     sample(
         CAT, "c a, c b -> c [a+b]; a|c b|c", lambda x, y: torch.cat([x, y], -1), (4, 2), (4, 3), case="last dimension"
     ),
-    sample(CAT, "a c -> [a+a] c; a|c", lambda x: torch.cat([x, x]), (2, 4), case="of a tensor with itself"),
-    sample(CAT, "a c -> [a+a] c; a|c", lambda x: torch.cat([x, -x.exp()]), (2, 4), case="of a tensor and its image"),
+    sample(CAT, "a c -> [a+a] c; c|a", lambda x: torch.cat([x, x]), (2, 4), case="of a tensor with itself"),
+    sample(CAT, "a c -> [a+a] c; c|a", lambda x: torch.cat([x, -x.exp()]), (2, 4), case="of a tensor and its image"),
     sample(CAT, "a -> a", lambda x: torch.cat([torch.empty(0).double(), x]), (3,), case="with an empty vector"),
     sample(
         CAT, "a, b -> [a+_+b]", lambda x, y: torch.cat([x, torch.zeros(4).double(), y]), (3,), (2,), case="with zeros"
@@ -55,13 +55,13 @@ SAMPLES = [
     ),
     sample(
         CAT,
-        "a b, a b -> [a+a] b; a|b",
+        "a b, a b -> [a+a] b; b|a",
         lambda x, y: torch.cat([x, y]) * torch.cat([y, x]),
         (2, 4),
         (2, 4),
         case="in both orders",
     ),
-    sample(STACK, "a b -> . a b", lambda x: torch.stack([x, x.exp()]), (2, 3), case="of images of one tensor"),
+    sample(STACK, "a b -> . a b; b|a", lambda x: torch.stack([x, x.exp()]), (2, 3), case="of images of one tensor"),
     sample(STACK, "a, b -> a, b", lambda x, y: torch.stack([x, y]).unbind(), (3,), (3,), case="then unbind"),
     sample(
         STACK,
@@ -85,7 +85,7 @@ SAMPLES = [
     sample(STACK, "a, a -> a", lambda x, y: torch.stack([x, y]).sum(0), (3,), (3,), case="then a sum"),
     sample(
         STACK,
-        "a b, c d -> {b|d} [1+1] {a|c}",
+        "a b, c d -> {b|d} [1+1] {a|c}; b|a d|c",
         lambda x, y: torch.stack([x.t(), y.t()], 1),
         (3, 4),
         (3, 4),
@@ -102,7 +102,7 @@ SAMPLES = [
     sample(PAD, "a b -> a [b+_]; b|a", lambda x: F.pad(x, (0, 2)), (3, 4), case="after"),
     sample(PAD, "a b -> a [_+b]; b|a", lambda x: F.pad(x, (2, 0), value=1.5), (3, 4), case="before, with a value"),
     sample(PAD, "a . -> a .", lambda x: F.pad(x, (-1, 2)), (3, 4), case="and cropped"),
-    sample(PAD, "a b -> a b", lambda x: F.pad(x, (0, 0)), (3, 4), case="by nothing"),
+    sample(PAD, "a b -> a b; b|a", lambda x: F.pad(x, (0, 0)), (3, 4), case="by nothing"),
     sample(
         PAD,
         "a i, [s@0:2+a+s@2:2] i -> [s@0:2+a+s@2:2] i; a|i s|i",

@@ -17,7 +17,7 @@ SAMPLES = [
     sample(aten._cdist_forward.default, "a k, b k -> a b", lambda x, y: torch.cdist(x, y, p=1), (3, 4), (5, 4)),
     sample(
         aten._cdist_forward.default,
-        "n a k, b k -> n a b",
+        "n a k, b k -> n a b; a|n",
         lambda x, y: torch.cdist(x, y.expand(2, 5, 4), p=3.0),
         (2, 3, 4),
         (5, 4),
@@ -64,5 +64,5 @@ SAMPLES = [
         (4, 3),
         case="from the right",
     ),
-    sample(aten.renorm.default, "a b c -> a b c; a|b c|b", lambda x: x.renorm(2, 1, 0.5), (2, 3, 4)),
+    sample(aten.renorm.default, "a b c -> a b c; a|b c|a c|b", lambda x: x.renorm(2, 1, 0.5), (2, 3, 4)),
 ]

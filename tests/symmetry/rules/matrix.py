@@ -75,5 +75,7 @@ SAMPLES = [
     sample(
         aten.dot.default, "h*k, h k -> (); k|h", lambda x, y: torch.dot(x, y.view(-1)), (6,), (2, 3), case="flattened"
     ),
-    sample(aten.linear.default, "a b i, o i, o -> a b o", undecomposed(aten.linear.default), (2, 3, 4), (5, 4), (5,)),
+    sample(
+        aten.linear.default, "a b i, o i, o -> a b o; b|a", undecomposed(aten.linear.default), (2, 3, 4), (5, 4), (5,)
+    ),
 ]

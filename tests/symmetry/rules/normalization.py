@@ -7,7 +7,7 @@ from tests.symmetry.samples import sample, undecomposed
 
 aten = torch.ops.aten
 CHANNELS = ((2, 4, 5), (4,), (4,), (4,), (4,))  # input, scale, shift, mean, variance
-PER_CHANNEL = "n c s, c, c, c, c -> n c s; n|c s|c"
+PER_CHANNEL = "n c s, c, c, c, c -> n c s; n|c s|c s|n"
 
 
 def batch_norm(overload, *options):
@@ -30,7 +30,7 @@ SAMPLES = [
     ),
     sample(
         aten.native_batch_norm.default,
-        "n c s, c -> n c s; n|c s|c",
+        "n c s, c -> n c s; n|c s|c s|n",
         lambda x, weight: aten.native_batch_norm.default(x, weight, None, None, None, True, 0.1, 1e-5)[0],
         (3, 4, 5),
         (4,),
@@ -38,7 +38,7 @@ SAMPLES = [
     ),
     sample(
         aten.native_batch_norm.default,
-        "n c s -> n c s; n|c s|c",
+        "n c s -> n c s; n|c s|c s|n",
         lambda x: aten.native_batch_norm.default(x, None, None, None, None, True, 0.1, 1e-5)[0],
         (3, 4, 5),
         case="moments of the batch, no parameters",
@@ -89,7 +89,7 @@ SAMPLES = [
     ),
     sample(
         aten.native_layer_norm.default,
-        "n t c, c, c -> n t c",
+        "n t c, c, c -> n t c; t|n",
         lambda x, weight, bias: F.layer_norm(x, (4,), weight, bias),
         (2, 3, 4),
         (4,),
@@ -97,14 +97,14 @@ SAMPLES = [
     ),
     sample(
         aten.native_layer_norm.default,
-        "n t c -> n t c; c|n c|t",
+        "n t c -> n t c; c|n c|t t|n",
         lambda x: F.layer_norm(x, (4,)),
         (2, 3, 4),
         case="no parameters",
     ),
     sample(
         aten.native_layer_norm.default,
-        "n t c, t c, t c -> n t c",
+        "n t c, t c, t c -> n t c; c|t",
         lambda x, weight, bias: F.layer_norm(x, (3, 4), weight, bias),
         (2, 3, 4),
         (3, 4),
@@ -123,7 +123,7 @@ SAMPLES = [
     ),
     sample(
         aten._fused_rms_norm.default,
-        "n t c, c -> n t c",
+        "n t c, c -> n t c; t|n",
         undecomposed(lambda x, weight: aten._fused_rms_norm.default(x, (4,), weight, 1e-5)[0]),
         (2, 3, 4),
         (4,),
@@ -132,14 +132,14 @@ SAMPLES = [
     sample(None, "n c, c -> n c", lambda x, weight: F.rms_norm(x, (4,), weight), (3, 4), (4,), case="RMS norm"),
     sample(
         aten._weight_norm_interface.default,
-        "o i k, o 1 1 -> o i k, o; i|o k|o",
+        "o i k, o 1 1 -> o i k, o; i|o k|i k|o",
         lambda v, g: tuple(y.flatten() if y.shape[1] == 1 else y for y in aten._weight_norm_interface.default(v, g)),
         (3, 4, 5),
         (3, 1, 1),
     ),
     sample(
         aten._weight_norm_interface.default,
-        "o i k, 1 1 k -> o i k; o|k i|k",
+        "o i k, 1 1 k -> o i k; i|k i|o o|k",
         lambda v, g: torch._weight_norm(v, g, 2),
         (3, 4, 5),
         (1, 1, 5),

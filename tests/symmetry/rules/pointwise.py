@@ -7,7 +7,7 @@ from tests.symmetry.samples import sample, undecomposed
 
 aten = torch.ops.aten
 MASK = torch.tensor([[True, False, False, True]])
-SAME = "a b -> a b"
+SAME = "a b -> a b; b|a"
 
 
 def unary(overload, run, case=""):
@@ -18,7 +18,7 @@ SAMPLES = [
     # With a rule of their own.
     sample(aten.copy_.default, "a b, b -> a b; a|b", lambda x, y: torch.empty_like(x).copy_(y) + x, (3, 4), (4,)),
     unary(aten.fill_.Scalar, lambda x: x.clone().fill_(2.0) + x),
-    sample(aten.fill_.Tensor, "a b, () -> a b", lambda x, y: x.clone().fill_(y), (3, 4), ()),
+    sample(aten.fill_.Tensor, "a b, () -> a b; b|a", lambda x, y: x.clone().fill_(y), (3, 4), ()),
     unary(aten.gelu_.default, lambda x: aten.gelu_.default(x.clone())),
     unary(aten.hardswish.default, F.hardswish),
     unary(aten.hardswish_.default, lambda x: F.hardswish(x.clone(), inplace=True)),
@@ -29,8 +29,8 @@ SAMPLES = [
     unary(aten.mish_.default, lambda x: F.mish(x.clone(), inplace=True)),
     unary(aten.threshold_.default, lambda x: F.threshold(x.clone(), 0.1, 0.5, inplace=True)),
     unary(aten.zero_.default, lambda x: x.clone().zero_() + x),
-    sample(aten._prelu_kernel.default, "n c s, c -> n c s; n|c s|c", F.prelu, (2, 3, 4), (3,)),
-    sample(aten._prelu_kernel.default, "n c s, 1 -> n c s", F.prelu, (2, 3, 4), (1,), case="one slope"),
+    sample(aten._prelu_kernel.default, "n c s, c -> n c s; n|c s|c s|n", F.prelu, (2, 3, 4), (3,)),
+    sample(aten._prelu_kernel.default, "n c s, 1 -> n c s; c|n s|c s|n", F.prelu, (2, 3, 4), (1,), case="one slope"),
     sample(aten.glu.default, "a [b+b] -> a b; b|a", lambda x: F.glu(x), (3, 8)),
     sample(
         aten.glu.default,
@@ -52,7 +52,7 @@ SAMPLES = [
     ),
     unary(aten._to_copy.default, lambda x: x.float().double().float()),
     # By their tag.
-    sample(aten.add.Tensor, "a b, a b -> a b", torch.add, (3, 4), (3, 4)),
+    sample(aten.add.Tensor, "a b, a b -> a b; b|a", torch.add, (3, 4), (3, 4)),
     sample(aten.add.Tensor, "a b, b -> a b; a|b", torch.add, (3, 4), (4,), case="broadcast"),
     sample(aten.add.Tensor, "a 1, b -> a b", torch.add, (3, 1), (4,), case="outer"),
     sample(aten.add.Tensor, "a 1, 1 -> a 1", torch.add, (3, 1), (1,), case="of ones"),
@@ -67,7 +67,7 @@ SAMPLES = [
     ),
     sample(
         aten.mul.Tensor,
-        "h*d n, h -> h*d n; d|h n|h",
+        "h*d n, h -> h*d n; d|h n|d n|h",
         lambda x, y: (x.view(2, 3, 4) * y[:, None, None]).view(6, 4),
         (6, 4),
         (2,),

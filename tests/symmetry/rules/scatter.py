@@ -142,7 +142,7 @@ SAMPLES = [
     ),
     sample(
         aten.index_put.default,
-        "a b, () -> a b",
+        "a b, () -> a b; b|a",
         lambda x, y: x.index_put((x > 0,), y),
         (3, 4),
         (),

@@ -7,7 +7,8 @@ from tests.symmetry.samples import sample, undecomposed
 
 aten = torch.ops.aten
 D1, D2, D3 = (2, 3, 6), (2, 3, 4, 6), (2, 3, 4, 4, 4)
-S1, S2, S3 = "n c . -> n c .", "n c . . -> n c . .", "n c . . . -> n c . . ."
+S1, S2, S3 = "n c . -> n c .; c|n", "n c . . -> n c . .; c|n", "n c . . . -> n c . . .; c|n"
+TWO = "n c . . -> n c . ., n c . .; c|n"
 
 SAMPLES = [
     sample(aten._adaptive_avg_pool2d.default, S2, lambda x: F.adaptive_avg_pool2d(x, (2, 3)), D2),
@@ -15,7 +16,7 @@ SAMPLES = [
     sample(aten.adaptive_max_pool2d.default, S2, lambda x: F.adaptive_max_pool2d(x, 2), D2),
     sample(
         aten.adaptive_max_pool2d.default,
-        f"{S2}, n c . .",
+        TWO,
         lambda x: F.adaptive_max_pool2d(x, 2, True),
         D2,
         case="with indices",
@@ -27,17 +28,23 @@ SAMPLES = [
     sample(aten.avg_pool3d.default, S3, lambda x: F.avg_pool3d(x, 2), D3),
     sample(
         aten.avg_pool2d.default,
-        "n c . d -> n c . d",
+        "n c . d -> n c . d; c|n d|c d|n",
         lambda x: F.avg_pool2d(x, (2, 1), (2, 1), ceil_mode=True),
         (2, 3, 5, 6),
         case="over the steps of a sequence",
     ),
     sample(aten.avg_pool2d.default, S2, lambda x: F.avg_pool2d(x, (2, 1), (2, 2)), D2, case="of every other column"),
-    sample(aten.avg_pool3d.default, "n c a . b -> n c a . b", lambda x: F.avg_pool3d(x, (1, 2, 1)), D3, case="one way"),
+    sample(
+        aten.avg_pool3d.default,
+        "n c a . b -> n c a . b; a|c a|n b|a b|c b|n c|n",
+        lambda x: F.avg_pool3d(x, (1, 2, 1)),
+        D3,
+        case="one way",
+    ),
     sample(aten.max_pool2d_with_indices.default, S2, lambda x: F.max_pool2d(x, 3, 2, 1), D2),
     sample(
         aten.max_pool2d_with_indices.default,
-        f"{S2}, n c . .",
+        TWO,
         lambda x: F.max_pool2d(x, 2, return_indices=True),
         D2,
         case="with indices",
@@ -91,20 +98,20 @@ SAMPLES = [
     ),
     sample(
         aten._upsample_nearest_exact3d.default,
-        "a b . . . -> a b . . .",
+        "a b . . . -> a b . . .; b|a",
         lambda x: F.interpolate(x, scale_factor=2, mode="nearest-exact"),
         (2, 3, 2, 2, 2),
     ),
     sample(
         aten.grid_sampler_2d.default,
-        "n c . ., n h w . -> n c h w; c|n h|n w|n",
+        "n c . ., n h w . -> n c h w; c|n h|n w|h w|n",
         lambda x, g: F.grid_sample(x, g.tanh(), align_corners=False),
         (2, 3, 4, 4),
         (2, 3, 5, 2),
     ),
     sample(
         aten.grid_sampler_3d.default,
-        "n c . . ., n d h w . -> n c d h w; c|n d|n h|n w|n",
+        "n c . . ., n d h w . -> n c d h w; c|n d|n h|d h|n h|w w|d w|n",
         lambda x, g: F.grid_sample(x, g.tanh(), align_corners=False),
         (2, 3, 2, 2, 2),
         (2, 2, 3, 2, 3),

@@ -44,7 +44,8 @@ def trilinear(context: Context, call: Call) -> Labels:
 def inverse(context: Context, call: Call) -> tuple[Labels, ...]:
     """What permutes the rows of a matrix permutes the columns of its inverse."""
     *lead, rows, columns = context.get(call["A"])
-    context.contract(lead)
+    for side in (rows, columns):  # each sums over the other
+        context.contract([*lead, side])
     return [*lead, columns, rows], list(lead)
 
 
