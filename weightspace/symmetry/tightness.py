@@ -134,7 +134,8 @@ def missed_transpositions(
     idle: dict[int, Idle] = {}
     suspects: list[_Trial] = []
     for number, family in zip(range(total), rounds, strict=False):
-        for move in _draws(family, random, 1 + REDRAWS):
+        given_up = id(family) in idle and id(family) not in tried
+        for move in _draws(family, random, 0 if given_up else 1 + REDRAWS):
             outcome = probe.outcome(move)
             if outcome == "idle":
                 idle.setdefault(id(family), Idle(family.kind, move.places, family.size, family.reason))
