@@ -230,6 +230,18 @@ def test_tensors_go_along_when_they_are_sent_to_another_device():
     assert found.outputs[0].shape == (2, 6)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "sliced"), [([1, 2, 3], True), ([-2, -1], True), ([0], True), ([2, 1], False), ([0, 2], False)]
+)
+def test_consecutive_numbers_that_stand_in_the_code_are_a_slice(numbers: list[int], sliced: bool):
+    found = traced(lambda net, x: net.layer(x)[:, numbers])
+    assert ("index" not in operators(found)) == sliced
+    assert found.outputs[0].shape == (2, len(numbers))
+    if sliced:
+        (call,) = [call for call in found.calls if call.name == "slice"]
+        assert list(range(6))[call["start"] : call["end"]] == [number % 6 for number in numbers]
+
+
 # -------------------------------------------------------------------------------------------------- writing
 
 

@@ -174,12 +174,15 @@ class BeforeDispatch(TorchFunctionMode):
     """Sees to what happens before there is an operator to record.
 
     Recurrent layers refuse to mix devices: their operands are taken to meta. A tensor on meta has no memory: code
-    that asks where it lies would hand that address to a kernel of its own, and crash.
+    that asks where it lies would hand that address to a kernel of its own, and crash. Numbers that stand in the code
+    as an index would be lost on meta: consecutive ones are a slice.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.data_ptr and args[0].is_meta and called_by_network():
             raise pointer_refusal()
+        if func is Tensor.__getitem__ and (index := _with_slice(args[1])) is not None:
+            return func(args[0], index).clone()
         if func in RECURRENT:
             args = tree_map(lambda leaf: leaf.to("meta") if isinstance(leaf, Tensor) else leaf, args)
         return func(*args, **(kwargs or {}))
@@ -197,3 +200,16 @@ def _varies(tensor: Tensor) -> tuple[bool, ...]:
     return tuple(
         size > 1 and not bool((tensor == tensor.narrow(dim, 0, 1)).all()) for dim, size in enumerate(tensor.shape)
     )
+
+
+def _with_slice(index: Any) -> tuple[Any, ...] | None:
+    """An index with a slice in place of its one list of consecutive numbers; None where it is of another kind."""
+    parts = index if isinstance(index, tuple) else (index,)
+    lists = [part for part in parts if isinstance(part, list)]
+    if len(lists) != 1 or any(isinstance(part, Tensor) for part in parts) or not all(type(n) is int for n in lists[0]):
+        return None
+    (numbers,) = lists
+    if not numbers or numbers != list(range(numbers[0], numbers[-1] + 1)) or numbers[0] < 0 <= numbers[-1]:
+        return None
+    end = numbers[-1] + 1
+    return tuple(slice(numbers[0], end if end else None) if part is numbers else part for part in parts)
