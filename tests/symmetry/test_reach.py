@@ -41,6 +41,7 @@ def test_weights_that_no_output_depends_on_are_unused_and_constrain_nothing():
     spec = derive(Network(pooled_for_nobody).eval(), (torch.ones(2, 4),))
     assert [(group.name, group.size) for group in spec.groups] == [("first", 6)]
     assert {axis.reason for axis in spec.frozen if axis.tensor.startswith("second")} == {"unused"}
+    assert spec.completeness == 1  # there is nothing to keep in place
 
 
 def written_through_a_view(net: Network, x: Tensor) -> Tensor:

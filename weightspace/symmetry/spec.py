@@ -27,7 +27,7 @@ from weightspace.symmetry.uncovered import Uncovered
 
 FORMAT = "weightspace-spec"
 VERSION = 1
-BOUNDARY_REASONS = ("input", "output")
+BOUNDARY_REASONS = ("input", "output", "unused")
 # What lies beside the input or output and has no permutation of its own: taps of a kernel, single indices.
 BESIDE_BOUNDARY = ("single", "spatial")
 
@@ -141,7 +141,7 @@ class Spec:
         """Share of parameter elements on at least one movable axis.
 
         Elements all of whose axes are frozen only because they touch the input or the output are not counted; neither
-        are the taps of a kernel between the two.
+        are the taps of a kernel between the two, nor weights that no output depends on.
         """
         movable = {group.name for group in self.groups}
         covered = counted = 0
