@@ -54,7 +54,7 @@ def canonicalize(tensors: Mapping[str, Tensor], spec: Spec, kinds: Iterable[str]
         current = fixed.apply(state) if fixed.values else state
         order = Order(spec.identity(), {})
         if "permutation" in chosen:
-            order = order_of(spec, current, measure)
+            order = order_of(spec, current, measure, _untouched(spec, fixed))
         transformation = Transformation(spec, order.element, fixed.values)
         return Canonical(_result(tensors, transformation), transformation, gauges, _sorted(spec, order, chosen))
 
@@ -100,14 +100,25 @@ def _tolerance(tensors: Mapping[str, Tensor]) -> float:
     return max(ROUNDING_STEPS * coarsest, FINEST)
 
 
+def _untouched(spec: Spec, transformation: Transformation) -> list[str]:
+    """Names of the tensors that no value of a transformation changes."""
+    acting = spec.freedoms.by_tensor
+    return [
+        name
+        for name in spec.tensors
+        if not any(freedom.name in transformation.values for freedom, _ in acting.get(name, ()))
+    ]
+
+
 def _result(tensors: Mapping[str, Tensor], transformation: Transformation) -> dict[str, Tensor]:
     """The weights after the transformation, calculated in float64; tensors that only move are only moved."""
-    aliases, acting = transformation.spec.aliases, transformation.spec.freedoms.by_tensor
+    aliases = transformation.spec.aliases
+    untouched = set(_untouched(transformation.spec, transformation))
     result: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         known = aliases.get(name, name)
         if known not in result:
-            touched = any(freedom.name in transformation.values for freedom, _ in acting.get(known, ()))
+            touched = known in transformation.spec.tensors and known not in untouched
             values = tensor.detach().double() if touched else tensor.detach()
             result[known] = transformation.apply({known: values})[known].to(tensor.dtype)
             if touched and not bool(result[known].isfinite().all()):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from weightspace.canonical.cells import Cells
-from weightspace.canonical.measures import Keys, Measure, Rounded
+from weightspace.canonical.measures import Exact, Keys, Measure, Rounded
 from weightspace.canonical.relations import Relation, relations_of
 from weightspace.symmetry.action import act_on_block
 from weightspace.symmetry.block import Block
@@ -49,21 +49,29 @@ class Order:
     ties: Mapping[str, Ties]
 
 
-def order_of(spec: Spec, tensors: Mapping[str, Tensor], measure: Measure) -> Order:
+def order_of(spec: Spec, tensors: Mapping[str, Tensor], measure: Measure, untouched: Collection[str] = ()) -> Order:
     """The order of the units of all groups that does not depend on how they are numbered.
 
     Units are sorted by the length of their weights, longest first; where that leaves ties, by what connects them to
     units that are apart already (colour refinement, after Weisfeiler and Leman 1968); and where that leaves ties, by
-    setting one of the tied units apart and going on. With rounding, sums of weights come in the place of lengths, and
-    keys that are too close are ties.
+    setting one of the tied units apart and going on. With rounding, tensors without it come first, sums of weights come
+    in the place of lengths, and keys that are too close are ties.
 
     Args:
         spec: The symmetry.
         tensors: Weights and statistics by the names of the spec.
         measure: How units are told apart.
+        untouched: Tensors that nothing but permutations changes, so that they can be measured exactly before rounding
+            comes in.
     """
-    search = _Search(spec, relations_of(spec, tensors), measure)
     cells = Cells(spec.all_groups)
+    if isinstance(measure, Rounded) and untouched:
+        exact = _Search(
+            spec, relations_of(spec, {name: tensors[name] for name in untouched if name in tensors}), Exact()
+        )
+        exact.sort_by_length(cells)
+        exact.refine(cells)
+    search = _Search(spec, relations_of(spec, tensors), measure)
     search.sort_by_length(cells)
     search.refine(cells)
     while open_groups := cells.unsettled():

@@ -35,13 +35,13 @@ def relations_of(spec: Spec, tensors: Mapping[str, Tensor]) -> list[Relation]:
 
     Args:
         spec: The symmetry.
-        tensors: By the names of the spec.
+        tensors: By the names of the spec; those that are missing say nothing.
     """
     movable = {group.name for group in spec.groups}
     found = []
     for name, blocks in spec.blocks.items():
         for block in blocks:
-            if block.groups & movable:
+            if block.groups & movable and name in tensors:
                 entries = block.read(tensors[name])
                 parts = (entries.real, entries.imag) if entries.is_complex() else (entries,)
                 for part in parts:
