@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Numbers = tuple[int, ...]
 
+_LONGEST_FOLDER = 8
+
 # Numbers of layers, not those that tell several groups of one tensor apart (`qkv#2`).
 _NUMBER = re.compile(r"(?<![#\d])\d+")
 
@@ -31,6 +33,13 @@ class Fold:
     groups: tuple[Acting, ...]
     axes: tuple[str, ...]
     depends_on: tuple[str, ...]
+
+    def without_folder(self, names: Sequence[str]) -> list[str]:
+        """Names of tensors and groups, with the module in which both they and this group lie as an ellipsis."""
+        first = self.groups[0].group.name
+        folder = (first if len(self.groups) == 1 else _starred(first)).rpartition(".")[0] + "."
+        short = len(folder) > _LONGEST_FOLDER
+        return [f"…{name.removeprefix(folder)}" if short and name.startswith(folder) else name for name in names]
 
 
 def fold(groups: Sequence[Acting], *, longest: int) -> list[Fold]:

@@ -118,7 +118,9 @@ def _run(console: Console, request: _Request) -> None:
     if request.picture is not None and holds:
         with new_files(request.picture) as (temporary,), explain_os_errors(request.picture):
             temporary.write_text(drawing, encoding="utf-8")
-    show_spec(console, model, network.spec, verification)
+    files = {"output": request.output, "picture": request.picture}
+    written = {what: str(path) if path is not None and holds else None for what, path in files.items()}
+    show_spec(console, model, network.spec, verification, written)
     if verification is not None and not holds:
         suspects = ", ".join((*verification.wrong, *verification.insensitive)) or "unknown"
         raise VerificationError(

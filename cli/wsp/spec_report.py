@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from weightspace.symmetry.acting import acting_groups
@@ -21,14 +22,16 @@ _EXAMPLES_SHOWN = 1
 _ROWS_UNFOLDED = 24
 
 
-def show_spec(console: Console, model: str, spec: Spec, verification: Verification | None) -> None:
-    """Write everything about a spec to stdout."""
+def show_spec(
+    console: Console, model: str, spec: Spec, verification: Verification | None, written: Mapping[str, str | None]
+) -> None:
+    """Write everything about a spec to stdout; `written` names the files that were made of it, for the document."""
     if spec.looks:
         console.note(
             f"the network looks at the values of its input at {', '.join(spec.looks)}: what is derived holds where "
             "they lead the same way as those of the example"
         )
-    console.document({**_document(model, spec, verification), "notes": console.notes})
+    console.document({**_document(model, spec, verification), **written, "notes": console.notes})
     _show_groups(console, model, spec)
     beside = Counter(freedom.kind for freedom in spec.freedoms.all)
     share = f"{100 * spec.completeness:.1f} % of the parameters lie on an axis that moves"
@@ -57,8 +60,8 @@ def _show_groups(console: Console, model: str, spec: Spec) -> None:
                 each.name,
                 size if len(each.groups) == 1 else f"{len(each.groups)} groups of {size}",
                 ", ".join(first.words),
-                _some(each.axes, _AXES_SHOWN),
-                ", ".join(each.depends_on),
+                _some(each.without_folder(each.axes), _AXES_SHOWN),
+                ", ".join(each.without_folder(each.depends_on)),
             )
         )
     if rows:

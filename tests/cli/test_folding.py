@@ -57,6 +57,15 @@ def test_layers_of_equal_groups_are_one_row() -> None:
     assert {acting.group.size for acting in folds[2].groups} == {4}
 
 
+def test_the_module_of_a_group_is_not_told_again() -> None:
+    folds = fold(acting_groups(transformer(6)), longest=5)
+    assert folds[2].without_folder(folds[2].axes) == ["…qkv.weight[0]"]
+    assert folds[3].without_folder([*folds[3].depends_on, "layers.5.mlp", "layers.5.attn"]) == [
+        "…qkv", "layers.5.mlp", "layers.5.attn",
+    ]  # fmt: skip
+    assert folds[0].without_folder(["embed.weight"]) == ["embed.weight"]
+
+
 def test_few_groups_stay_apart() -> None:
     spec = transformer(2)
     assert [each.name for each in fold(acting_groups(spec), longest=5)] == [group.name for group in spec.groups]

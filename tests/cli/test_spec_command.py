@@ -97,6 +97,8 @@ def test_a_picture_of_a_network_and_of_its_saved_spec(wsp, cnn_pair, tmp_path) -
     assert f"picture in {first}" in outcome.stdout
     assert wsp("spec", saved, "--picture", second, "-q").stdout == ""
     assert second.read_text().replace(str(saved), source) == first.read_text()
+    document = wsp("spec", saved, "--picture", second, "--json").document
+    assert (document["output"], document["picture"]) == (None, str(second))
     assert ElementTree.parse(first).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
 
