@@ -112,7 +112,7 @@ def _run(console: Console, request: _Request) -> None:
     network = network_of(
         (checkpoint,), arch=request.arch, activation=request.activation, input_shape=request.input_shape
     )
-    _check_activation(request, network.source)
+    _tell_inferred(console, request, network.source)
     if network.program is not None:
         require_verified(network, console, seed=request.seed)
     tensors = checkpoint.tensors()
@@ -148,8 +148,8 @@ def _run(console: Console, request: _Request) -> None:
     _show(console, request, result, errors)
 
 
-def _check_activation(request: _Request, source: Source | None) -> None:
-    """Refuse to rescale or flip units behind an activation that nobody named.
+def _tell_inferred(console: Console, request: _Request, source: Source | None) -> None:
+    """Say what was read off the tensors; refuse to rescale or flip units behind an activation that nobody named.
 
     Raises:
         SourceError: The layers were read off the tensors, and no activation was given.
@@ -157,11 +157,16 @@ def _check_activation(request: _Request, source: Source | None) -> None:
     from weightspace.errors import SourceError
     from weightspace.source import StackSource
 
-    if isinstance(source, StackSource) and source.activation is None and set(request.kinds) != {"permutation"}:
+    if not isinstance(source, StackSource):
+        return
+    if source.activation is None and set(request.kinds) != {"permutation"}:
         raise SourceError(
             f"{request.checkpoint}: its layers were read off its tensors, but which scales and signs are free depends "
             "on what stands between them; pass --activation relu (tanh, gelu, ...), or --kinds permutation"
         )
+    layers = " > ".join(layer.name for layer in source.layers)
+    between = source.activation or "relu (assumed, for checks only)"
+    console.note(f"architecture read off the tensors: {layers}, {between} between them")
 
 
 def _under_own_names(network: Network, tensors: Mapping[str, Tensor], result: Canonical) -> dict[str, Tensor]:

@@ -54,7 +54,15 @@ def canonicalize(tensors: Mapping[str, Tensor], spec: Spec, kinds: Iterable[str]
         current = fixed.apply(state) if fixed.values else state
         order = Order(spec.identity(), {})
         if "permutation" in chosen:
-            order = order_of(spec, current, measure, _untouched(spec, fixed))
+            maps = [gauge for gauge in gauges if gauge.kind == "linear" and not gauge.unresolved]
+            by_singular_values = {spec.freedoms.by_name[gauge.name].group for gauge in maps}
+            order = order_of(
+                spec,
+                current,
+                measure,
+                untouched=_untouched(spec, fixed),
+                sorted_already=[group.name for group in spec.groups if group.name in by_singular_values],
+            )
         transformation = Transformation(spec, order.element, fixed.values)
         return Canonical(_result(tensors, transformation), transformation, gauges, _sorted(spec, order, chosen))
 

@@ -40,6 +40,11 @@ class Cells:
         """Ranks of the units of a group of shape (outer..., n); the index itself where no group acts."""
         return torch.arange(size) if group is None else self.ranks[group]
 
+    def keep(self, group: str) -> None:
+        """Puts every unit of a group apart, in the order of their numbers."""
+        ranks = self.ranks[group]
+        self.ranks[group] = torch.arange(ranks.shape[-1]).expand(ranks.shape).clone()
+
     def open(self, group: str) -> Tensor:
         """Which units of a group share their cell with another unit, of the shape of the ranks."""
         ranks = self.ranks[group]

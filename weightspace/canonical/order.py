@@ -49,7 +49,14 @@ class Order:
     ties: Mapping[str, Ties]
 
 
-def order_of(spec: Spec, tensors: Mapping[str, Tensor], measure: Measure, untouched: Collection[str] = ()) -> Order:
+def order_of(
+    spec: Spec,
+    tensors: Mapping[str, Tensor],
+    measure: Measure,
+    *,
+    untouched: Collection[str] = (),
+    sorted_already: Collection[str] = (),
+) -> Order:
     """The order of the units of all groups that does not depend on how they are numbered.
 
     Units are sorted by the length of their weights, longest first; where that leaves ties, by what connects them to
@@ -63,8 +70,11 @@ def order_of(spec: Spec, tensors: Mapping[str, Tensor], measure: Measure, untouc
         measure: How units are told apart.
         untouched: Tensors that nothing but permutations changes, so that they can be measured exactly before rounding
             comes in.
+        sorted_already: Groups whose units are in a canonical order, which they keep.
     """
     cells = Cells(spec.all_groups)
+    for name in sorted_already:
+        cells.keep(name)
     if isinstance(measure, Rounded) and untouched:
         exact = _Search(
             spec, relations_of(spec, {name: tensors[name] for name in untouched if name in tensors}), Exact()
