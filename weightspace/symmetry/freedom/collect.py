@@ -69,6 +69,7 @@ def freedoms_of(context: Context, names: Mapping[Atom, str]) -> Freedoms:
             solutions.append(solution)
             settle(solution, "scale", "sign", "rotation")
     solutions += [s for s in _solve(found, "rotation", found.occurrences) if len(s.members) > 1]
+    _untie(found)
     by_unit: dict[Atom, list[Occurrence]] = defaultdict(list)
     for occurrence in found.occurrences:
         by_unit[occurrence.unit].append(occurrence)
@@ -93,6 +94,20 @@ def _solve(found: ExponentContext, kind: Kind, occurrences: Iterable[Occurrence]
         for free, each in members.items()
         if len({occurrence.unit for occurrence, _ in each}) == 1
     ]
+
+
+def _untie(found: ExponentContext) -> None:
+    """Sets to 0 what would change the units of several groups together, for which there is no freedom."""
+    kinds: tuple[Kind, ...] = ("scale", "sign")
+    for kind in kinds:
+        system = found.algebra.systems[kind]
+        units: dict[int, set[Atom]] = defaultdict(set)
+        for occurrence in found.occurrences:
+            for free in system.solution(found.algebra.number(occurrence.exponent)):
+                units[free].add(occurrence.unit)
+        for free, together in units.items():
+            if len(together) > 1:
+                system.equate([(free, 1)])
 
 
 def _assembled(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from weightspace.symmetry.call import Call, TensorRef
 from weightspace.symmetry.context import Context
-from weightspace.symmetry.freedom.exponents import KINDS, ExponentAlgebra, Mark
+from weightspace.symmetry.freedom.exponents import KINDS, NONLINEAR, ExponentAlgebra, Mark
 from weightspace.symmetry.freedom.freedom import Kind
 from weightspace.symmetry.label import Atom, Fixed, Label, Labels, Uniform, leaf_labels, resolve
 
@@ -41,6 +42,7 @@ class ExponentContext(Context):
         centred: Atoms whose mean a layer subtracts: a rotation must keep it.
         owned: Names of parameters and buffers, by tensor key.
         offsets: For variances that are used as (v + offset): the offset, by tensor key.
+        normalised: How often such a variance is used so.
         readings: Matrices that read a marked vector.
         plain: Atoms that something else than such a matrix product reads.
         permissive: Whether the rule at work may see marked values without spoiling them.
@@ -52,6 +54,7 @@ class ExponentContext(Context):
     centred: list[Atom] = field(default_factory=list)
     owned: dict[int, str] = field(default_factory=dict)
     offsets: dict[int, float] = field(default_factory=dict)
+    normalised: Counter[int] = field(default_factory=Counter)
     readings: list[Reading] = field(default_factory=list)
     plain: list[Atom] = field(default_factory=list)
     permissive: bool = False
@@ -89,6 +92,16 @@ class ExponentContext(Context):
             self.freeze(*labels)
         else:
             self.algebra.rule_out(*labels, kinds=kinds)
+
+    def chosen(self, condition: Labels, labels: Labels) -> Labels:
+        """Labels of a tensor of which a condition has chosen entries: no matrix acts along what it depends on."""
+        result = [*labels]
+        for number in range(1, min(len(condition), len(labels)) + 1):
+            if not isinstance(condition[-number], Uniform):
+                self.unmark(labels[-number])
+                self.algebra.rule_out(labels[-number], kinds=NONLINEAR)
+                result[-number] = self.algebra.varied(labels[-number])
+        return result
 
     def broadcast(self, tensors: Sequence[Labels], shape: Sequence[int]) -> Labels:
         """Exponents of a sum: those of all summands agree, and are 0 where one does not depend on the index."""
@@ -150,8 +163,10 @@ class ExponentContext(Context):
         call = self.call
         if call is None or call.name not in ("addmm", "linear"):
             return None
-        bias = call["self" if call.name == "addmm" else "bias"]
-        return None if bias is None else bias.key
+        bias: TensorRef | None = call["self" if call.name == "addmm" else "bias"]
+        if bias is None or len(bias.shape) != 1 or bias.shape[0] != call.output.shape[-1]:
+            return None
+        return bias.key if call.arguments.get("alpha", 1) == call.arguments.get("beta", 1) == 1 else None
 
     def zeroed(self, call: Call) -> tuple[Labels, ...]:
         """After an operator that says nothing of exponents: those of its operands are 0."""

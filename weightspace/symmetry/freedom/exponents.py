@@ -13,7 +13,7 @@ tensor: bound atoms have equal exponents, frozen ones the exponent 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -124,6 +124,26 @@ class ExponentAlgebra(Algebra):
 
         return copy(resolve(label)), pairs
 
+    def nonzero(self, label: Label) -> Label:
+        """The label of values that are zero no longer where those of the given label are."""
+        return self._fixed_where(label, lambda part: isinstance(part, Zero))
+
+    def varied(self, label: Label) -> Label:
+        """The label of values that depend on an index which those of the given label do not depend on, unless zero."""
+        return self._fixed_where(label, lambda part: isinstance(part, Uniform) and not isinstance(part, Zero))
+
+    def _fixed_where(self, label: Label, chosen: Callable[[Label], bool]) -> Label:
+        label = resolve(label)
+        match label:
+            case Product():
+                return resolve(Product([self._fixed_where(factor, chosen) for factor in label.factors]))
+            case Sum():
+                return resolve(Sum([self._fixed_where(part, chosen) for part in label.parts], label.runs, label.case))
+            case Varying():
+                return Varying([self._fixed_where(choice, chosen) for choice in label.choices], label.case)
+            case _:
+                return Fixed(label.size, self.reason) if label.size > 1 and chosen(label) else label
+
     def dual(self, label: Label) -> Label:
         """A label whose exponents cancel those of the given one."""
         new, pairs = self.copied(label)
@@ -140,7 +160,7 @@ class ExponentAlgebra(Algebra):
             return y
         self.rule_out(x, y, kinds=ruled_out)
         if isinstance(y, Fixed):
-            return x
+            return self.varied(x)
         if isinstance(x, (Uniform, Fixed)):
             return self.powered(y, Fraction(power))
         product, products = self.copied(x)
@@ -150,7 +170,7 @@ class ExponentAlgebra(Algebra):
             self.equate((result, 1), kinds=ruled_out)
             self.equate((other, 1), kinds=ruled_out)
         self.unify(factor, y)
-        return resolve(product)
+        return self.varied(product)
 
     def powered(self, label: Label, exponent: Fraction) -> Label:
         """Exponents of a power of a tensor."""
@@ -164,7 +184,7 @@ class ExponentAlgebra(Algebra):
             else:
                 self.equate((fresh, 1), kinds=("sign",))
                 self.equate((old, 1), kinds=("sign",))
-        return new
+        return new if exponent > 0 else self.nonzero(new)
 
     def squared(self, atom: Atom) -> Atom:
         """Exponents of the square of a vector, which a rotation keeps once it is summed."""
@@ -172,11 +192,13 @@ class ExponentAlgebra(Algebra):
         self.equate((square, 1), (atom, -2), kinds=("scale",))
         self.equate((square, 1), kinds=("sign", "linear"))
         self.equate((atom, 1), kinds=("linear",))
+        self.equate((square, 1), (atom, -1), kinds=("rotation",))  # what stops one stops the other
         self.marks[id(square)] = Mark(square=atom)
         return square
 
     def scaled(self, vector: Atom, scale: Label, mark: Mark) -> Atom:
         """Exponents of a normalised vector times a parameter that can be folded into what reads the product."""
+        self.rule_out(scale, kinds=("rotation",))
         product = self.times(vector, scale, ruled_out=("linear",))
         assert isinstance(product, Atom)
         self.equate((product, 1), (vector, -1), kinds=("rotation",))
@@ -188,7 +210,7 @@ class ExponentAlgebra(Algebra):
         shift = resolve(shift)
         if isinstance(shift, Atom):
             self.equate((product, 1), (shift, -1), kinds=("scale", "sign"))
-            self.equate((shift, 1), kinds=("linear",))
+            self.equate((shift, 1), kinds=NONLINEAR)
         else:
             self.freeze(product)
             self.freeze(shift)
@@ -223,9 +245,9 @@ class ExponentAlgebra(Algebra):
             if isinstance(x, Zero) or isinstance(y, Zero):
                 return y if isinstance(x, Zero) else x
             if isinstance(x, Uniform) and not isinstance(y, Uniform):
-                return self.freeze(y)
+                return self.nonzero(self.freeze(y))
             if isinstance(y, Uniform) and not isinstance(x, Uniform):
-                return self.freeze(x)
+                return self.nonzero(self.freeze(x))
         return super().join(x, y)
 
     def agree(self, labels: Sequence[Label]) -> Label:

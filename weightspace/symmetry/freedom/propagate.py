@@ -9,7 +9,7 @@ from weightspace.symmetry.context import Context
 from weightspace.symmetry.freedom.context import ExponentContext, Occurrence
 from weightspace.symmetry.freedom.demands import apply
 from weightspace.symmetry.freedom.exponents import ExponentAlgebra
-from weightspace.symmetry.label import Fixed, Labels, Uniform
+from weightspace.symmetry.label import Fixed, Labels, Uniform, leaf_labels, resolve
 
 
 def exponents(context: Context) -> ExponentContext:
@@ -49,6 +49,9 @@ def exponents(context: Context) -> ExponentContext:
             result.freeze(*result.labels[ref.key], why="unused")
     uses = Counter(key for call in recorded.calls for key in {ref.key for ref in call.inputs})
     _settle_readings(result, uses)
+    for key in result.offsets:
+        if uses[key] != result.normalised[key]:
+            result.freeze(*result.labels[key], why="a variance with another use")
     for occurrence in result.occurrences:
         result.algebra.number(occurrence.exponent)
     result.algebra.close()
@@ -74,10 +77,13 @@ def _step(context: ExponentContext, call: Call, sharing: dict[int, set[int]]) ->
 
 def _settle_readings(context: ExponentContext, uses: Counter[int]) -> None:
     """Rules out rotations where a scale or shift cannot be folded into all that reads the vector."""
-    plain = {id(atom) for atom in context.plain}
+    plain = {id(leaf) for atom in context.plain for leaf in leaf_labels(resolve(atom))}
+    carriers = Counter(id(resolve(occurrence.exponent)) for occurrence in context.occurrences)
+    read = Counter(id(resolve(reading.axis)) for reading in context.readings)
     for reading in context.readings:
+        axis = id(resolve(reading.axis))
         keys = [key for key in (reading.mark.scale, reading.mark.shift) if key is not None]
-        folds = all(uses[key] == 1 for key in keys) and id(reading.axis) not in plain
+        folds = all(uses[key] == 1 for key in keys) and axis not in plain and read[axis] == carriers[axis] == 1
         if reading.mark.shift is not None:
             folds = folds and reading.bias in context.owned and uses[reading.bias or 0] == 1
         if not folds:

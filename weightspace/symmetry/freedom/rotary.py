@@ -144,9 +144,13 @@ def _projection(call: Call, wiring: Wiring) -> list[tuple[str, int]] | None:
         if maker is None or maker.name not in ("t", "transpose") or maker.inputs[0].key not in wiring.owned:
             return None
         weight, axis = maker.inputs[0], 0
+    readers = [reader for ref in (call["mat2"], weight) for reader in wiring.readers[ref.key] if reader is not call]
+    if len(readers) > (weight is not call["mat2"]):  # another use of the weight would see the pairs as well
+        return None
     found = [(wiring.owned[weight.key], axis)]
     if call.name == "addmm":
-        if call["self"].key not in wiring.owned or len(call["self"].shape) != 1:
+        bias: TensorRef = call["self"]
+        if bias.key not in wiring.owned or len(bias.shape) != 1 or len(wiring.readers[bias.key]) > 1:
             return None
         found.append((wiring.owned[call["self"].key], 0))
     return found

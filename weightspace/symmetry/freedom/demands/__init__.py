@@ -37,6 +37,8 @@ def apply(context: ExponentContext, call: Call) -> tuple[Labels, ...]:
     context.permissive = False
     outputs = result if isinstance(result, tuple) else (result,)
     shapes = [tuple(label.size for label in labels) for labels in outputs]
+    if function in _LOOKING_UP:  # a number that is 0 is a place like any other
+        outputs = tuple([context.algebra.nonzero(label) for label in labels] for labels in outputs)
     return outputs if shapes == [ref.shape for ref in call.outputs] else context.zeroed(call)
 
 

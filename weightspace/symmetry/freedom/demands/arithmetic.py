@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import torch
-
 from weightspace.symmetry.call import Call, TensorRef
 from weightspace.symmetry.freedom.context import ExponentContext
 from weightspace.symmetry.freedom.exponents import NONLINEAR, Mark
@@ -16,18 +14,30 @@ _POWERS = {"square": 2.0, "sqrt": 0.5, "rsqrt": -0.5, "reciprocal": -1.0, "mul":
 LARGEST_DENOMINATOR = 16
 
 
-@demand("add", "copy", "maximum", "minimum", "rsub", "sub", "where")
+@demand("add", "copy", "maximum", "minimum", "rsub", "sub")
 def summands(context: ExponentContext, call: Call) -> Labels:
-    """Summands have equal exponents, and so have the sides of a choice; a number other than 0 has none."""
-    labels = [context.get(ref) for ref in call.inputs if ref.dtype != torch.bool]
-    for ref in call.inputs:
-        if ref.dtype == torch.bool:
-            context.freeze(*context.get(ref))
-    everything = [label for one in labels for label in one]
+    """Summands have equal exponents; a number other than 0 has none."""
+    labels = [context.get(ref) for ref in call.inputs]
+    if call.name.removesuffix("_") in ("maximum", "minimum"):
+        context.rule_out(*(label for one in labels for label in one), kinds=("sign", *NONLINEAR))
+    return _summed(context, call, labels)
+
+
+@demand("where")
+def choice(context: ExponentContext, call: Call) -> Labels:
+    """The sides of a choice have equal exponents; one that depends on an index is nothing to mix along it."""
+    condition = context.get(call["condition"])
+    labels = [context.get(call[key]) for key in ("self", "other") if isinstance(call[key], TensorRef)]
+    context.freeze(*condition)
+    return context.chosen(condition, _summed(context, call, [context.chosen(condition, one) for one in labels]))
+
+
+def _summed(context: ExponentContext, call: Call, labels: list[Labels]) -> Labels:
+    """Labels of a sum of tensors and, perhaps, a number."""
     if any(isinstance(call.arguments.get(key), (int, float)) and call[key] for key in ("self", "other")):
-        context.freeze(*everything)
-    if call.name in ("maximum", "minimum"):
-        context.rule_out(*everything, kinds=("sign", *NONLINEAR))
+        for one in labels:
+            context.freeze(*one)
+        labels = [[context.algebra.nonzero(label) for label in one] for one in labels]
     return context.broadcast(labels, call.output.shape)
 
 
@@ -43,9 +53,12 @@ def product(context: ExponentContext, call: Call) -> Labels | tuple[Labels, ...]
     for vector, scale in ((x, y), (y, x)):
         if _folds(context, vector, scale) and vector.shape == call.output.shape:
             *others, last = context.get(vector)
-            if isinstance(last, Atom) and last.frozen is None and context.mark_of(last) is None:
+            (factor,) = context.get(scale)
+            if not isinstance(last, Atom) or not isinstance(factor, Atom) or last is factor:
+                continue
+            if last.frozen is None and context.mark_of(last) is None:
                 context.unmark(*others)
-                return [*others, context.algebra.scaled(last, context.get(scale)[0], Mark(scale=scale.key))]
+                return [*others, context.algebra.scaled(last, factor, Mark(scale=scale.key))]
     first, second = context.get(x), context.get(y)
     context.unmark(*first, *second)
     return context.multiply(first, second, call.output.shape)

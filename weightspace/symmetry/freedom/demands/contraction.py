@@ -28,6 +28,8 @@ def convolution(context: ExponentContext, call: Call) -> Labels | tuple[Labels, 
     result = resolve(Product([outer, written]))
     if call["bias"] is not None:
         result = context.unify(result, context.get(call["bias"])[0])
+        context.freeze(batch)
+        batch = algebra.nonzero(batch)
     return [batch, result, *(context.fixed(size) for size in call.output.shape[2:])]
 
 
@@ -44,5 +46,5 @@ def attention(context: ExponentContext, call: Call) -> tuple[Labels, ...]:
     for ref in call.inputs[3:]:
         context.freeze(*context.get(ref))
     context.algebra.unify(query[3], context.algebra.dual(key[3]))
-    rest = [[context.fixed(size) for size in output.shape] for output in call.outputs[1:]]
-    return ([*context.get(call["query"])[:3], resolve(value[3])], *rest)
+    result, *rest = ([context.fixed(size) for size in output.shape] for output in call.outputs)
+    return ([*result[:3], resolve(value[3])], *rest)

@@ -26,11 +26,14 @@ def batch_norm(context: ExponentContext, call: Call) -> tuple[Labels, ...]:
         return context.zeroed(call)
     algebra = context.algebra
     labels = context.get(call["input"])
+    context.freeze(labels[0], *labels[2:])
+    labels = [algebra.nonzero(label) for label in context.get(call["input"])]
     channel = context.unify(labels[1], context.get(mean)[0])
     spread = context.get(variance)[0]
     eps = float(call.arguments.get("eps", call.arguments.get("epsilon")))
     if context.offsets.setdefault(variance.key, eps) != eps:
         return context.zeroed(call)
+    context.normalised[variance.key] += 1
     doubled, doubles = algebra.copied(channel)
     normalised, units = algebra.copied(channel)
     for (double, _), (unit, old) in zip(doubles, units, strict=True):
@@ -58,9 +61,8 @@ def _affine(context: ExponentContext, call: Call, normalised: Label) -> Label:
 @demand("native_group_norm")
 def group_norm(context: ExponentContext, call: Call) -> tuple[Labels, ...]:
     """The input may be scaled up to eps only, which is never claimed; scale and shift go together."""
-    labels = context.get(call["input"])
-    context.freeze(*labels)
-    labels = context.get(call["input"])
+    context.freeze(*context.get(call["input"]))
+    labels = [context.algebra.nonzero(label) for label in context.get(call["input"])]
     labels[1] = _affine(context, call, context.fixed(labels[1].size))
     rest = [[context.fixed(size) for size in output.shape] for output in call.outputs[1:]]
     return (labels, *rest)
@@ -69,14 +71,16 @@ def group_norm(context: ExponentContext, call: Call) -> tuple[Labels, ...]:
 @demand("native_layer_norm", "_fused_rms_norm")
 def layer_norm(context: ExponentContext, call: Call) -> tuple[Labels, ...]:
     """The input may be scaled up to eps only, which is never claimed; rotations that keep the mean pass."""
-    labels = context.get(call["input"])
     count = len(call["normalized_shape"])
+    context.freeze(*context.get(call["input"])[:-count])
+    labels = [context.algebra.nonzero(label) for label in context.get(call["input"])]
     vector = resolve(labels[-1])
     scale, shift = call["weight"], call.arguments.get("bias")
     rotates = (
         count == 1
         and isinstance(vector, Atom)
         and vector.frozen is None
+        and all(ref is None or isinstance(context.get(ref)[0], Atom) for ref in (scale, shift))
         and (scale is None) == (shift is None or call.name == "_fused_rms_norm")
         and all(ref is None or context.owns(ref) for ref in (scale, shift))
     )

@@ -71,5 +71,6 @@ def masked_fill(context: ExponentContext, call: Call) -> Labels | tuple[Labels, 
     """Zeros in some places fit every exponent."""
     if not isinstance(call["value"], (int, float)) or call["value"]:
         return context.zeroed(call)
-    context.freeze(*context.get(call["mask"]))
-    return context.get(call["self"])
+    mask, labels = context.get(call["mask"]), context.get(call["self"])
+    context.freeze(*mask)
+    return context.chosen(mask, labels)

@@ -21,8 +21,9 @@ def homogeneous(context: ExponentContext, call: Call) -> Labels:
 @demand("_prelu_kernel")
 def prelu(context: ExponentContext, call: Call) -> Labels:
     """Homogeneous; the slope of a unit keeps its value."""
-    context.freeze(*context.get(call["weight"]))
-    return homogeneous(context, call)
+    slope = context.get(call["weight"])
+    context.freeze(*slope)
+    return context.chosen(slope, homogeneous(context, call))
 
 
 @demand("clamp_min")
