@@ -81,6 +81,11 @@ class Block:
     def write(self, tensor: Tensor, values: Tensor) -> None:
         """Writes values of shape `shape` into this block of a tensor, in place."""
         values = values.reshape([piece.index.numel() for piece in self.pieces])
+        if all(piece.span is not None for piece in self.pieces):
+            for axis, piece in enumerate(self.pieces):
+                tensor = tensor.narrow(axis, *(piece.span or ()))
+            tensor.copy_(values)
+            return
         grid = [
             piece.index.reshape([-1 if i == axis else 1 for i in range(len(self.pieces))]).to(tensor.device)
             for axis, piece in enumerate(self.pieces)
