@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import resource
 import signal
 import time
@@ -116,7 +117,9 @@ def _outcome(worker: _Worker, memory: int, pool: list[_Worker]) -> Outcome:
 
 def _serve(connection: Connection, memory: int) -> None:
     """The loop of a worker: one job after the other until it is ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
+    # A session of its own: an interrupt from the terminal reaches the parent alone, which ends it; and where the
+    # kernel shares processors out by session, every worker counts.
+    os.setsid()
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     torch.set_num_threads(1)
     while True:
