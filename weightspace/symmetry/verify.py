@@ -218,7 +218,7 @@ def _check_group(
         # Zero tensors, or ones that the data never reaches, prove nothing: the largest that matters does.
         broken = {**moved, left_out: state[left_out]}
         control = max(control or 0.0, relative_error(forward(broken), expected))
-        if control > 1e-3:
+        if control > TOLERANCE:  # such a mistake would have been seen
             break
     return GroupCheck(name, error, control)
 

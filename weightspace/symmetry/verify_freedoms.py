@@ -107,6 +107,6 @@ def _check(
     control = None
     for left_out in carriers if len(carriers) > 1 else ():
         control = max(control or 0.0, relative_error(forward({**moved, left_out: state[left_out]}), expected))
-        if control > 1e-3:
+        if control > TOLERANCE:
             break
     return GroupCheck(name, error, control)
