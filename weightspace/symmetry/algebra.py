@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 
 from weightspace.symmetry.axis import Run
+from weightspace.symmetry.carve import MisfitError, Ranges, carve
 from weightspace.symmetry.label import (
     Atom,
     Fixed,
@@ -22,14 +23,8 @@ from weightspace.symmetry.label import (
     leaf_labels,
     resolve,
     side_by_side,
-    window,
+    sizes,
 )
-
-Ranges = list[tuple[int, int]]  # (start, length) stretches, in the order of the result
-
-
-class MisfitError(Exception):
-    """Two structures cannot be brought together."""
 
 
 class Algebra:
@@ -78,7 +73,7 @@ class Algebra:
         if label is atom:
             return atom
         if any(leaf is atom for leaf in leaf_labels(label)):
-            raise MisfitError(f"{atom} occurs in {label}")
+            raise MisfitError(f"an axis of {atom.size} indices occurs in {sizes(label)}")
         if isinstance(label, Atom):
             label.frozen = label.frozen or atom.frozen
             label.site = label.site or atom.site
@@ -105,73 +100,8 @@ class Algebra:
     # ------------------------------------------------------------------ taking labels apart
 
     def carve(self, label: Label, groups: Sequence[Ranges]) -> list[Label]:
-        """Takes a label apart into several, each of which gathers some stretches of it.
-
-        Args:
-            label: The label of n indices.
-            groups: For each result the (start, length) stretches that it consists of, in order. Together they must
-                cover all n indices exactly once.
-
-        Raises:
-            MisfitError: If a stretch cuts through the inner index of a product.
-        """
-        label = resolve(label)
-        groups = [_joined(ranges) for ranges in groups]
-        if len(groups) == 1 and groups[0] == [(0, label.size)]:
-            return [label]
-        sizes = [sum(length for _, length in ranges) for ranges in groups]
-        match label:
-            case Uniform():
-                return [Uniform(size) for size in sizes]
-            case Fixed():
-                return [Fixed(size, label.reason) for size in sizes]
-            case Atom():
-                return self._carve_atom(label, groups, sizes)
-            case Product():
-                outer, inner = label.factors[0], math.prod(factor.size for factor in label.factors[1:])
-                if any(start % inner or length % inner for ranges in groups for start, length in ranges):
-                    raise MisfitError(f"{label} is cut inside of its inner index")
-                scaled = [[(start // inner, length // inner) for start, length in ranges] for ranges in groups]
-                return [resolve(Product((piece, *label.factors[1:]))) for piece in self.carve(outer, scaled)]
-            case Sum():
-                return self._carve_sum(label, groups)
-            case Varying():
-                raise MisfitError(f"{label} is cut")
-
-    def _carve_atom(self, atom: Atom, groups: Sequence[Ranges], sizes: list[int]) -> list[Label]:
-        # A single index moves with nobody: it is an index of its own.
-        pieces: list[Label] = [
-            Atom(size, frozen=atom.frozen) if size > 1 else Fixed(size, atom.frozen or "single") for size in sizes
-        ]
-        runs = []
-        for number, ranges in enumerate(groups):
-            done = 0
-            for start, length in ranges:
-                runs.append((start, Run(number, done, length)))
-                done += length
-        atom.bound = Sum(pieces, [run for _, run in sorted(runs, key=lambda item: item[0])])
-        return pieces
-
-    def _carve_sum(self, label: Sum, groups: Sequence[Ranges]) -> list[Label]:
-        wanted: list[dict[int, Ranges]] = [{} for _ in label.parts]  # part -> group -> stretches of the part
-        layout: list[list[tuple[int, int, int]]] = []  # per group: (part, offset in the carved piece, length)
-        for number, ranges in enumerate(groups):
-            layout.append([])
-            for start, length in ranges:
-                for run in window(label.runs, start, length):
-                    stretches = wanted[run.part].setdefault(number, [])
-                    layout[-1].append((run.part, sum(n for _, n in stretches), run.length))
-                    stretches.append((run.start, run.length))
-        pieces = [
-            dict(zip(by_group, self.carve(part, list(by_group.values())), strict=True)) if by_group else {}
-            for part, by_group in zip(label.parts, wanted, strict=True)
-        ]
-        results = []
-        for number, placed in enumerate(layout):
-            order = list(dict.fromkeys(part for part, _, _ in placed))
-            runs = [Run(order.index(part), offset, length) for part, offset, length in placed]
-            results.append(resolve(Sum([pieces[part][number] for part in order], runs)))
-        return results
+        """Takes a label apart into several, see `weightspace.symmetry.carve.carve`."""
+        return carve(label, groups)
 
     def split(self, label: Label, outer: int, site: int | None = None) -> tuple[Label, Label]:
         """Takes a label of n indices apart into an outer index of the given size and an inner one of n / outer.
@@ -199,7 +129,7 @@ class Algebra:
             case Varying():
                 pairs = [self.split(choice, outer) for choice in label.choices]
                 if any(isinstance(part, Varying) for _, part in pairs):
-                    raise MisfitError(f"{label} varies twice")
+                    raise MisfitError(f"{sizes(label)} varies twice")
                 return Varying([o for o, _ in pairs], label.case), Varying([i for _, i in pairs], label.case)
 
     def _split_atom(self, atom: Atom, outer: int, inner: int, site: int | None) -> tuple[Label, Label]:
@@ -223,7 +153,7 @@ class Algebra:
                 continue
             common = wanted if first.size % wanted == 0 else math.gcd(first.size, wanted)
             if common == 1:
-                raise MisfitError(f"{label} has no outer index of size {outer}")
+                raise MisfitError(f"{sizes(label)} has no outer index of size {outer}")
             taken, left = self.plain(self.split(first, common, site))
             front.append(taken)
             rest[0] = left
@@ -232,7 +162,7 @@ class Algebra:
 
     def _split_sum(self, label: Sum, inner: int) -> tuple[Label, Label]:
         if any(run.start % inner or run.length % inner for run in label.runs):
-            raise MisfitError(f"{label} has a part that is no multiple of {inner}")
+            raise MisfitError(f"{sizes(label)} has a part that is no multiple of {inner}")
         pairs = [self.plain(self.split(part, part.size // inner)) for part in label.parts]
         outers: list[Label] = [o if o.size > 1 else Fixed(1, "single") for o, _ in pairs]
         inners = [i for _, i in pairs]
@@ -311,14 +241,3 @@ class Algebra:
             else:
                 collapsed.append(label)
         return [resolve(label) for label in collapsed]
-
-
-def _joined(ranges: Ranges) -> Ranges:
-    """Stretches with neighbours joined and empty ones dropped."""
-    joined: Ranges = []
-    for start, length in ranges:
-        if joined and joined[-1][0] + joined[-1][1] == start:
-            joined[-1] = (joined[-1][0], joined[-1][1] + length)
-        elif length:
-            joined.append((start, length))
-    return joined

@@ -215,6 +215,21 @@ def leaf_labels(label: Label) -> Iterator[Atom | Fixed | Uniform]:
             yield label
 
 
+def sizes(label: Label) -> str:
+    """The tree of a label by its sizes alone, for people."""
+    match resolve(label):
+        case Product(factors=factors):
+            return " x ".join(f"({sizes(factor)})" if isinstance(factor, Sum) else sizes(factor) for factor in factors)
+        case Sum(parts=parts, runs=runs):
+            return " + ".join(
+                str(run.length) if run.length < parts[run.part].size else sizes(parts[run.part]) for run in runs
+            )
+        case Varying(choices=choices):
+            return " or ".join(map(sizes, choices))
+        case other:
+            return str(other.size)
+
+
 def structure(label: Label) -> Any:
     """A key that two labels share if and only if the same atoms stand at the same places of like trees."""
     match resolve(label):

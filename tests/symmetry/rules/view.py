@@ -209,4 +209,19 @@ SAMPLES = [
     sample(aten.roll.default, ". . -> . .", lambda x: x.roll(2), (3, 4), case="of all entries"),
     sample(aten.triu.default, "a . . -> a . .", torch.triu, (2, 3, 4)),
     sample(aten.tril.default, "a . . -> a . .", lambda x: x.tril(-1), (2, 3, 4)),
+    sample(
+        aten.slice.Tensor,
+        "[a+1+b]*[c+d] -> [a*[c+d]+c], [d+b*[c+d]]",
+        lambda x: (x.view(5, 4).exp().view(20)[:10], x.view(5, 4).exp().view(20)[10:]),
+        (20,),
+        case="through an inner index",
+    ),
+    sample(
+        aten.slice.Tensor,
+        "[.+a]*[b+c]*d, [c+b] -> [c+b]",
+        lambda x, y: x.view(4, 6, 5).mean(2).view(24)[3:9] + y,
+        (120,),
+        (6,),
+        case="from row to row",
+    ),
 ]
