@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsp import options
-from wsp.console import Console, counted
+from wsp.console import Console
 from wsp.errors import reports_errors
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _LARGEST_SYMMETRY_ERROR = 1e-6
 _LARGEST_PRESERVATION_ERROR = 1e-3
 _KINDS = "permutation,scale,sign"
-_LONGEST_TABLE = 60
 
 
 @reports_errors
@@ -101,6 +100,7 @@ def _run(console: Console, request: _Request) -> None:
         open_checkpoint,
         write_checkpoint,
     )
+    from wsp.canonical_report import show_canonical
     from wsp.network import network_of, require_verified
 
     check_kinds(request.kinds)
@@ -145,7 +145,10 @@ def _run(console: Console, request: _Request) -> None:
         "output": str(request.output),
     }
     console.document({**document, "notes": console.notes})
-    _show(console, request, result, errors)
+    show_canonical(console, result, f"{request.checkpoint} in canonical form")
+    if errors.preservation is not None:
+        console.line(f"outputs before and after differ by {errors.preservation:.1e} of their size")
+    console.line(f"written to {request.output}")
 
 
 def _tell_inferred(console: Console, request: _Request, source: Source | None) -> None:
@@ -212,52 +215,3 @@ def _checked(
             "convert them to float32 first, or use --kinds permutation"
         )
     return _Errors(symmetry, preservation)
-
-
-def _show(console: Console, request: _Request, result: Canonical, errors: _Errors) -> None:
-    """Tables and a summary, for people."""
-    rows = _gauge_rows(result)
-    if rows:
-        console.table(
-            ("group", "kind", "#freedoms", "#units", "#changed", "#one-sided", "#unresolved"),
-            rows[:_LONGEST_TABLE],
-            title=f"{request.checkpoint} in canonical form",
-        )
-        if len(rows) > _LONGEST_TABLE:
-            console.line(f"and {counted(len(rows) - _LONGEST_TABLE, 'further row')} (--json lists all)")
-    if result.groups:
-        console.table(
-            ("group", "#size", "#moved", "#interchangeable", "#tied", "#close"),
-            [
-                (
-                    g.name,
-                    f"{g.size:,}" if g.copies == 1 else f"{g.copies:,} x {g.size:,}",
-                    f"{g.moved:,}",
-                    f"{g.ties.interchangeable:,}",
-                    f"{g.ties.tied:,}",
-                    f"{g.ties.close:,}",
-                )
-                for g in result.groups[:_LONGEST_TABLE]
-            ],
-        )
-        if len(result.groups) > _LONGEST_TABLE:
-            console.line(f"and {counted(len(result.groups) - _LONGEST_TABLE, 'further group')} (--json lists all)")
-    if result.unresolved:
-        console.warn(
-            f"{counted(result.unresolved, 'unit')} could not be told apart, or only within rounding: equivalent "
-            "weights may come out in another order or with another sign there"
-        )
-    if errors.preservation is not None:
-        console.line(f"outputs before and after differ by {errors.preservation:.1e} of their size")
-    console.line(f"written to {request.output}")
-
-
-def _gauge_rows(result: Canonical) -> list[tuple[str, ...]]:
-    """A row per group and kind of freedom."""
-    freedoms = result.transformation.spec.freedoms.by_name
-    sums: dict[tuple[str, str], list[int]] = {}
-    for gauge in result.gauges:
-        numbers = (1, gauge.units, gauge.changed, gauge.one_sided, gauge.unresolved)
-        row = sums.setdefault((freedoms[gauge.name].group, gauge.kind), [0] * len(numbers))
-        row[:] = [total + number for total, number in zip(row, numbers, strict=True)]
-    return [(*key, *(f"{number:,}" for number in row)) for key, row in sums.items()]

@@ -37,7 +37,7 @@ class Exact:
     def norms(self, relation: Relation, dim: int) -> Keys:
         """Squares as integers, so that their sum does not depend on the order."""
         entries = relation.entries.double()
-        largest = float(entries.abs().max()) if entries.numel() else 0.0
+        largest = _largest(relation.entries)
         units = relation.units(dim)
         if largest == 0.0:
             return torch.zeros([entries.shape[place] for place in units], dtype=torch.float64), None
@@ -76,6 +76,14 @@ class Exact:
     def _bits(self, entries: Tensor) -> Tensor:
         exact = entries.double()  # every narrower type fits in
         return (exact if self.signed_zeros else exact + 0.0).view(torch.int64)
+
+
+def _largest(entries: Tensor) -> float:
+    """The largest magnitude; 0 where there are no entries."""
+    if not entries.numel():
+        return 0.0
+    low, high = torch.aminmax(entries if entries.is_floating_point() else entries.double())
+    return max(-float(low), float(high))
 
 
 def _mixed(x: Tensor) -> Tensor:
@@ -118,7 +126,7 @@ class Rounded:
     def _projected(self, relation: Relation, cells: Cells, units: tuple[int, ...], seed: int) -> Keys:
         power = 1 + seed % self.kinds
         entries = relation.entries.double()
-        largest = float(entries.abs().max()) if entries.numel() else 0.0
+        largest = _largest(relation.entries)
         values = (entries / (largest or 1.0)) ** power
         operands: list[object] = []
         # Innermost dimensions first: what others lie in can be summed over only after them.
