@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from weightspace.symmetry.label import Atom, Label, Labels, Product, Uniform, leaf_labels, resolve
+from weightspace.symmetry.label import Atom, Label, Labels, Sum, Uniform, factors, leaf_labels, resolve, structure
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,17 @@ def with_choices(labels: Labels, marks: tuple[Mark, ...]) -> Labels:
     if not marks:
         return labels
     atoms = Counter(atom for label in labels for atom in _atoms(label))
+    known = Counter(structure(factor) for label in labels for factor in factors(resolve(label)))
     chosen = [set(_atoms(mark.choice.label)) for mark in marks]
     extra: Labels = []
     for number, (mark, axis) in enumerate(zip(marks, chosen, strict=True)):
         rivals = any(axis & other for at, other in enumerate(chosen) if at != number)
         foreign = any(atom in axis for other in mark.others for label in other for atom in _atoms(label))
-        placed = all(_is_product_of_atoms(place) for place in mark.choice.places) and all(
-            atoms[atom] == 1 for place in mark.choice.places for atom in _atoms(place)
+        places = [factor for place in mark.choice.places for factor in factors(resolve(place))]
+        placed = all(
+            isinstance(place, Uniform)
+            or (_is_known(place) and known[structure(place)] == 1 and all(atoms[atom] == 1 for atom in _atoms(place)))
+            for place in places
         )
         if placed and not rivals and not foreign and not any(atom in axis for atom in atoms):
             extra.append(resolve(mark.choice.label))
@@ -92,7 +96,8 @@ def _atoms(label: Label) -> Iterator[Atom]:
     return (leaf for leaf in leaf_labels(resolve(label)) if isinstance(leaf, Atom))
 
 
-def _is_product_of_atoms(label: Label) -> bool:
-    label = resolve(label)
-    factors = label.factors if isinstance(label, Product) else (label,)
-    return all(isinstance(factor, (Atom, Uniform)) for factor in factors)
+def _is_known(place: Label) -> bool:
+    """Whether an index can be recognised: of an atom, or of one that is cut into atoms and single indices."""
+    if isinstance(place, Sum):
+        return all(isinstance(part, Atom) or part.size == 1 for part in place.parts)
+    return isinstance(place, Atom)

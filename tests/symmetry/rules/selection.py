@@ -54,6 +54,12 @@ def dispatched(x, gate, up, down):
     return torch.einsum("te,td,eid,eoi->to", mask, x, up, down)
 
 
+def placed(table):
+    """Tokens with a vector for their position, and code that takes positions after the first apart."""
+    positions = torch.arange(6)
+    return (TOKENS + table[positions]) * (positions[1:] - positions[:-1]).sum()
+
+
 SAMPLES = [
     sample(aten.topk.default, "a b -> a .; b|a", lambda x: x.topk(2).values, (3, 4), case="the values"),
     sample(aten.topk.default, "a b -> . b; a|b", lambda x: x.topk(2, 0, largest=False)[0], (3, 4), case="smallest"),
@@ -127,6 +133,16 @@ SAMPLES = [
         (3, 2, 4),
         (3, 5, 2),
         case="blended",
+    ),
+    sample(
+        None,
+        "e ., e i ., e o i, . . -> . o; i|e",
+        lambda g, u, d, p: routed(placed(p), g, u, d),
+        (3, 4),
+        (3, 2, 4),
+        (3, 5, 2),
+        (6, 4),
+        case="of tokens whose positions are cut",
     ),
     sample(
         None,
