@@ -62,7 +62,7 @@ class UserCodeSource(Source):
         results: list[Any] = []
 
         def factory() -> nn.Module:
-            with self._explain("fails"):
+            with self._explain("its own code fails"):
                 results.append(function())
             module = results[0][0] if isinstance(results[0], tuple) and results[0] else results[0]
             if not isinstance(module, nn.Module):
