@@ -29,9 +29,9 @@ def run(context: Context) -> None:
     recorded = context.trace
     context.written = {ref.storage for call in recorded.calls for ref in call.written}
     for ref in recorded.tensors.values():
-        context.labels[ref.key] = [Atom(size) if size > 1 else Uniform(1) for size in ref.shape]
+        context.labels[ref.key] = [Atom(size) if size > 1 else Uniform(size) for size in ref.shape]
     for ref in recorded.inputs:
-        context.labels[ref.key] = [Fixed(size, "input") if size > 1 else Uniform(1) for size in ref.shape]
+        context.labels[ref.key] = [Fixed(size, "input") if size > 1 else Uniform(size) for size in ref.shape]
         context.sources[ref.key] = "input"
     for number, call in enumerate(recorded.calls):
         context.site = number

@@ -129,4 +129,7 @@ SAMPLES = [
         (4,),
         case="of a concatenation",
     ),
+    sample(
+        aten.cat.default, "a b, _ b -> a b; a|b", lambda x, y: torch.cat([x, y]), (3, 4), (0, 4), case="with nothing"
+    ),
 ]

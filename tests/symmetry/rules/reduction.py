@@ -1,6 +1,7 @@
 """Samples of reductions, softmax and scans."""
 
 import torch
+import torch.nn.functional as F
 
 from tests.symmetry.samples import sample
 
@@ -65,4 +66,15 @@ SAMPLES = [
     sample(None, "[a+b] c -> a c; a|c b|c", lambda x: x[:2] / x[2:].norm(), (5, 3), case="scaled by a norm"),
     sample(aten.aminmax.default, "a b -> a, a; b|a", lambda x: x.aminmax(dim=1), (3, 4)),
     sample(aten.aminmax.default, "a b -> (), (); b|a", lambda x: x.aminmax(), (3, 4), case="of all"),
+    sample(aten.mse_loss.default, "a b, a b -> (); b|a", F.mse_loss, (3, 4), (3, 4)),
+    sample(
+        aten.mse_loss.default,
+        "a b, a b -> a b; b|a",
+        lambda x, y: F.mse_loss(x, y, reduction="none"),
+        (3, 4),
+        (3, 4),
+        case="of every entry",
+    ),
+    sample(aten.smooth_l1_loss.default, "a b, a b -> (); b|a", F.smooth_l1_loss, (3, 4), (3, 4)),
+    sample(aten.huber_loss.default, "a b, a b -> (); b|a", F.huber_loss, (3, 4), (3, 4)),
 ]

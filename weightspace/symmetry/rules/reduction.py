@@ -6,7 +6,7 @@ import torch
 
 from weightspace.symmetry.call import Call
 from weightspace.symmetry.context import Context
-from weightspace.symmetry.label import Labels, Uniform
+from weightspace.symmetry.label import Labels, Uniform, resolve
 from weightspace.symmetry.rules.registry import rule
 
 aten = torch.ops.aten
@@ -56,6 +56,18 @@ def _drop(context: Context, call: Call) -> tuple[Labels, ...]:
     if call.arguments.get("keepdim"):
         return tuple(list(kept) for _ in call.outputs)
     return tuple([label for dim, label in enumerate(kept) if dim not in dims] for _ in call.outputs)
+
+
+@rule(aten.mse_loss.default, aten.smooth_l1_loss.default, aten.huber_loss.default)
+def loss(context: Context, call: Call) -> Labels:
+    """A function of two tensors entry by entry, and its mean or sum."""
+    refs = [call["self"], call["target"]]
+    shape = torch.broadcast_shapes(*(ref.shape for ref in refs))
+    labels = context.broadcast([context.get(ref) for ref in refs], shape)
+    if call.output.shape == shape:
+        return labels
+    context.contract([resolve(label) for label in labels])
+    return []
 
 
 @rule(aten._softmax.default, aten._log_softmax.default, aten._safe_softmax.default)
