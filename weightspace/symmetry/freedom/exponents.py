@@ -186,6 +186,14 @@ class ExponentAlgebra(Algebra):
                 self.equate((old, 1), kinds=("sign",))
         return new if exponent > 0 else self.nonzero(new)
 
+    def unsigned(self, label: Label) -> Label:
+        """Exponents of the sizes of values."""
+        new, pairs = self.copied(label)
+        for fresh, old in pairs:
+            self.equate((fresh, 1), (old, -1), kinds=("scale",))
+            self.equate((fresh, 1), kinds=("sign", *NONLINEAR))
+        return new
+
     def squared(self, atom: Atom) -> Atom:
         """Exponents of the square of a vector, which a rotation keeps once it is summed."""
         square = Atom(atom.size)

@@ -43,8 +43,10 @@ def attention(context: ExponentContext, call: Call) -> tuple[Labels, ...]:
     """Queries and keys cancel within a head; the inner dimension of values passes."""
     query, key, value = (context.get(call[name]) for name in ("query", "key", "value"))
     context.freeze(*query[:3], *key[:3], *value[:3])
-    for ref in call.inputs[3:]:
-        context.freeze(*context.get(ref))
+    known = {call[name].key for name in ("query", "key", "value")}
+    for ref in call.inputs:
+        if ref.key not in known:  # a mask, a bias
+            context.freeze(*context.get(ref))
     context.algebra.unify(query[3], context.algebra.dual(key[3]))
     result, *rest = ([context.fixed(size) for size in output.shape] for output in call.outputs)
     return ([*result[:3], resolve(value[3])], *rest)

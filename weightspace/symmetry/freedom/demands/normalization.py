@@ -124,5 +124,6 @@ def weight_norm(context: ExponentContext, call: Call) -> tuple[Labels, ...]:
         context.algebra.equate((fresh, 1), kinds=("scale", *NONLINEAR))
     result = context.get(call["v"])
     result[dim] = context.algebra.times(direction, norms[dim])
-    scale: Labels = [context.fixed(size) if size > 1 else Uniform(1) for size in call.outputs[1].shape]
-    return (result, scale)
+    sizes: Labels = [Uniform(1) for _ in call.outputs[1].shape]
+    sizes[dim] = context.algebra.unsigned(context.get(call["v"])[dim])
+    return (result, sizes)

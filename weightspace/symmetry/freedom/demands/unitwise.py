@@ -72,14 +72,7 @@ def absolute(context: ExponentContext, call: Call) -> Labels:
     """Homogeneous and even."""
     labels = context.get(call["self"])
     context.rule_out(*labels, kinds=NONLINEAR)
-    result = []
-    for label in labels:
-        new, pairs = context.algebra.copied(label)
-        for fresh, old in pairs:
-            context.algebra.equate((fresh, 1), (old, -1), kinds=("scale",))
-            context.algebra.equate((fresh, 1), kinds=("sign", *NONLINEAR))
-        result.append(new)
-    return result
+    return [context.algebra.unsigned(label) for label in labels]
 
 
 @demand("glu")
