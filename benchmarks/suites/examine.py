@@ -15,7 +15,7 @@ from weightspace.errors import WeightspaceError
 from weightspace.source import Program
 from weightspace.symmetry import Spec, derive, randomized, verify
 from weightspace.symmetry.propagate import propagate
-from weightspace.symmetry.spec import BOUNDARY_REASONS
+from weightspace.symmetry.spec import BESIDE_BOUNDARY, BOUNDARY_REASONS
 from weightspace.symmetry.tightness import missed_transpositions
 from weightspace.symmetry.trace import trace
 
@@ -60,7 +60,7 @@ def _derived(suite: str, case: Case) -> tuple[Record, Spec | None]:
 
 
 def unmoved(spec: Spec) -> dict[str, int]:
-    """Number of parameter elements that no group moves and that completeness counts, by the reasons of their axes."""
+    """Number of parameter elements that no group moves though completeness counts them, by the reasons of their axes."""
     reasons: dict[str, set[str]] = {}
     for axis in spec.frozen:
         reasons.setdefault(axis.tensor, set()).add(axis.reason)
@@ -68,8 +68,9 @@ def unmoved(spec: Spec) -> dict[str, int]:
     found = Counter[str]()
     for name, tensor in spec.tensors.items():
         elements = sum(math.prod(block.shape) for block in spec.blocks[name] if not block.groups & movable)
-        why = reasons.get(name, {"single"}) - set(BOUNDARY_REASONS)
-        if tensor.kind == "parameter" and elements and why:
+        why = reasons.get(name, {"single"})
+        at_boundary = why & set(BOUNDARY_REASONS) and why <= {*BOUNDARY_REASONS, *BESIDE_BOUNDARY, "ordered"}
+        if tensor.kind == "parameter" and elements and not at_boundary:
             found[" + ".join(sorted(why))] += elements
     return dict(found.most_common())
 

@@ -15,7 +15,7 @@ def reasons(record: Record) -> list[str]:
         return [record["reason"]]
     found = []
     if record["completeness"] < 1:
-        found.append(f"incomplete, frozen by {', '.join(record['unmoved'])}")
+        found.append(f"incomplete, frozen by {', '.join(record.get('unmoved') or record['frozen'])}")
     if record.get("wrong"):
         found.append(f"wrong: {', '.join(record['wrong'])}")
     if record.get("insensitive"):
