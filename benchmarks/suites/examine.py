@@ -60,7 +60,7 @@ def _derived(suite: str, case: Case) -> tuple[Record, Spec | None]:
 
 
 def unmoved(spec: Spec) -> dict[str, int]:
-    """Number of parameter elements that no group moves though completeness counts them, by the reasons of their axes."""
+    """Number of parameter elements that completeness counts and no group moves, by the reasons of their axes."""
     reasons: dict[str, set[str]] = {}
     for axis in spec.frozen:
         reasons.setdefault(axis.tensor, set()).add(axis.reason)
