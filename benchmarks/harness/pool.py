@@ -8,6 +8,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -122,13 +123,12 @@ def _serve(connection: Connection, memory: int) -> None:
     os.setsid()
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     torch.set_num_threads(1)
-    while True:
-        try:
+    with suppress(EOFError, BrokenPipeError):  # the parent is gone
+        while True:
             function, arguments = connection.recv()
-        except EOFError:
-            return
-        try:
-            connection.send((function(*arguments), None))
-        except Exception as error:
-            lines = str(error).strip().splitlines() or [""]
-            connection.send((None, f"{type(error).__name__}: {lines[0][:300]}"))
+            try:
+                answer = function(*arguments), None
+            except Exception as error:
+                lines = str(error).strip().splitlines() or [""]
+                answer = None, f"{type(error).__name__}: {lines[0][:300]}"
+            connection.send(answer)
