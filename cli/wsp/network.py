@@ -134,16 +134,24 @@ def verified(network: Network, console: Console, *, seed: int, thorough: bool) -
         network: With a program.
         console: Shows the progress.
         seed: Seed of weights and elements.
-        thorough: Check every group on its own as well, with a negative control; else the whole group once.
+        thorough: Check every group and every freedom on its own, each with a negative control; else the permutations
+            of all groups once.
     """
     from weightspace.symmetry.verify import randomized, verify
+    from weightspace.symmetry.verify_freedoms import verify_freedoms
 
     assert network.program is not None
-    state = randomized(network.program.state(), network.spec, seed)
-    with console.progress("verifying") as step:
-        if thorough:
-            return verify(network.spec, network.program.outputs, state, seed=seed, progress=step)
-        return verify(network.spec, network.program.outputs, state, seed=seed, elements=1, groups=0, progress=step)
+    spec, forward = network.spec, network.program.outputs
+    state = randomized(network.program.state(), spec, seed)
+    if not thorough:
+        with console.progress("verifying") as step:
+            return verify(spec, forward, state, seed=seed, elements=1, groups=0, progress=step)
+    with console.progress("verifying permutations") as step:
+        permutations = verify(spec, forward, state, seed=seed, progress=step)
+    if not spec.freedoms.all:
+        return permutations
+    with console.progress("verifying scales, signs and maps") as step:
+        return permutations.joined(verify_freedoms(spec, forward, state, seed=seed, progress=step))
 
 
 def require_verified(network: Network, console: Console, *, seed: int) -> None:

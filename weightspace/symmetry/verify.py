@@ -57,6 +57,18 @@ class Verification:
     wrong: tuple[str, ...]
     insensitive: tuple[str, ...]
 
+    def joined(self, other: Verification) -> Verification:
+        """The findings of two verifications of one network as one, with the looser tolerance."""
+        return Verification(
+            self.verified and other.verified,
+            max(self.max_error, other.max_error),
+            max(self.noise, other.noise),
+            max(self.tolerance, other.tolerance),
+            (*self.groups, *other.groups),
+            (*self.wrong, *other.wrong),
+            (*self.insensitive, *other.insensitive),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Returns the result as JSON-ready values."""
         return {
