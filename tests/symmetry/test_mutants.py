@@ -67,12 +67,14 @@ def test_wrong_rules_of_the_whole_table_are_caught():
     every += of_networks()
     assert len(without) < 5
     verdicts = [judged(overload, fault, every, samples()) for overload in overloads() for fault in OPERATORS]
-    verdicts += [judged_shared(fault, every[::4], samples()) for fault in SHARED]
+    verdicts += [judged_shared(fault, every, samples()) for fault in SHARED]
     counts = Counter(verdict.status for verdict in verdicts)
     assert counts["caught"] > 900
     assert share_caught(verdicts) >= LEAST, [v for v in verdicts if v.status == "escaped"]
-    untested = {v.rule for v in verdicts} - {v.rule for v in verdicts if v.status != "equivalent"}
-    assert untested <= {f"aten.{name}" for name in ("fill_.Scalar", "zero_.default")}
+    assert [v for v in verdicts if v.passed] == []
+    # Tensors without values that differ, and reductions of all dimensions, leave little to get wrong.
+    shown = {v.rule for v in verdicts if v.status in ("caught", "error", "restricting")}
+    assert len(shown) > 0.9 * len({v.rule for v in verdicts})
 
 
 # ----------------------------------------------------------------------------------------------- the judge itself
