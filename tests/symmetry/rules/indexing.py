@@ -79,4 +79,5 @@ SAMPLES = [
         (4, 2, 2, 3),
         case="relative position bias",
     ),
+    sample(aten.nonzero.default, ". a -> . a", lambda x: x[(ROWS[:3] > 0).nonzero().squeeze(1)], (3, 4)),
 ]

@@ -98,3 +98,10 @@ def index(context: Context, call: Call) -> Labels:
     together = places == list(range(places[0], places[-1] + 1))
     front = places[0] if together else 0
     return [*kept[:front], *chosen, *kept[front:]]
+
+
+@rule(aten.nonzero.default)
+def nonzero(context: Context, call: Call) -> Labels:
+    """Places of entries whose values are known, in order."""
+    context.freeze(*context.get(call["self"]), why=context.why_indexed(call["self"]))
+    return [context.fixed(size) for size in call.output.shape]
