@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from weightspace.errors import SpecError
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import derive, randomized
+from weightspace.symmetry.freedom import KINDS
 from weightspace.symmetry.spec import Spec
 from weightspace.symmetry.transformation import Transformation
 from weightspace.symmetry.verify import Forward, relative_error
@@ -51,11 +52,11 @@ def verified(module: nn.Module, *args: Any, **kwargs: Any) -> Spec:
 
 
 def freedoms(spec: Spec, *kinds: str) -> list[tuple[str, tuple[int, ...], frozenset[tuple[str, int]]]]:
-    """The freedoms of some kinds in a comparable form: kind, shape of the values, {(tensor, exponent)}."""
+    """The freedoms of some kinds, or all, in a comparable form: kind, shape of the values, {(tensor, exponent)}."""
     shapes = spec.freedoms.shape
     found = [
         (one.kind, shapes(one), frozenset((place.tensor, place.exponent) for place in one.places))
-        for one in spec.freedoms.only(*kinds).all
+        for one in spec.freedoms.only(*(kinds or KINDS)).all
     ]
     return sorted(found, key=lambda each: (each[0], each[1], sorted(each[2])))
 

@@ -386,4 +386,9 @@ def network(seed: int) -> tuple[RandomNetwork, tuple[Tensor, ...]]:
     for i in shown:
         for n in pool[i].shape:
             draw.parameters.append(torch.randn(2, n, generator=draw.generator, dtype=torch.float64))
-    return RandomNetwork(steps, shown, draw).eval(), inputs
+    module = RandomNetwork(steps, shown, draw).eval()
+    try:
+        module(*(x.clone() for x in inputs))
+    except RuntimeError:  # what was tried on copies is no such thing in place
+        return network(seed + 1_000_003)
+    return module, inputs
