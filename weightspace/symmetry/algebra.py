@@ -136,8 +136,9 @@ class Algebra:
         if site is not None and (site, outer) in self.hints:
             atom.bound = side_by_side([Atom(inner, frozen=atom.frozen) for _ in range(outer)])
             return self.split(atom, outer)
-        known = site is None or atom.frozen is not None  # what stays in place needs no finer cut
-        pair = Atom(outer, None if known else (site, outer), atom.frozen), Atom(inner, frozen=atom.frozen)
+        # What stays in place needs no finer cut.
+        place = None if site is None or atom.frozen is not None else (site, outer)
+        pair = Atom(outer, place, atom.frozen), Atom(inner, frozen=atom.frozen)
         atom.bound = Product(pair)
         return pair
 
