@@ -168,11 +168,11 @@ def _missed(trials: Sequence[_Trial], tried: Mapping[int, int]) -> Iterator[Miss
     for trial in trials:
         families.setdefault(id(trial.family), []).append(trial)
     known: list[set[Place]] = []
-    for number, found in families.items():
-        family = found[0].family
-        if family.kind == "joint" and any(places <= set(found[0].move.places) for places in known):
-            continue  # one of the classes alone is missed already
-        known.append(set(found[0].move.places))
+    for number, found in sorted(families.items(), key=lambda item: len(item[1][0].move.places)):
+        family, places = found[0].family, set(found[0].move.places)
+        if family.kind == "joint" and any(fewer <= places for fewer in known):
+            continue  # some of the classes alone are missed already
+        known.append(places)
         yield Missed(family.kind, found[0].move.places, family.size, family.reason, len(found), tried[number])
 
 
