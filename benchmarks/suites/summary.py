@@ -21,7 +21,7 @@ def reasons(record: Record) -> list[str]:
     if record.get("insensitive"):
         found.append("a control that changes nothing, so that the check of its group proves nothing")
     if record.get("verified") is None:
-        found.append(record.get("reason") or "not verified: above the limit of parameters")
+        found.append(record.get("reason") or "not verified yet")
     elif not record["verified"] and not record.get("wrong") and not record.get("insensitive"):
         found.append(f"not verified: error {record['max_error']:.1e} above {record['tolerance']:.1e}")
     if record.get("missed"):
