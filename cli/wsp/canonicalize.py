@@ -41,7 +41,8 @@ def canonicalize(
         typer.Option(
             "--kinds",
             metavar="K,K",
-            help="What to bring into canonical form: permutation, scale, sign, linear (maps inside of heads).",
+            help="What to bring into canonical form: permutation, scale, sign, linear (maps inside of heads), "
+            "rotation (of a residual stream).",
         ),
     ] = _KINDS,
     seed: options.Seed = 0,

@@ -133,7 +133,7 @@ def test_transformers_folders_keep_types_and_companions(wsp, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (("--kinds", "rotation"), ("kind 'rotation'", "permutation, scale, sign, linear")),
+        (("--kinds", "phase"), ("kind 'phase'", "permutation, scale, sign, linear, rotation")),
         (("--kinds", "permutation,colour"), ("kind 'colour'",)),
         (("--arch", "nowhere.py:net"), ("nowhere.py",)),
     ],

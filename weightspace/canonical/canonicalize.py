@@ -15,7 +15,7 @@ from weightspace.errors import SpecError
 from weightspace.symmetry.spec import Spec
 from weightspace.symmetry.transformation import Transformation
 
-SUPPORTED = ("permutation", "scale", "sign", "linear")
+SUPPORTED = ("permutation", "scale", "sign", "linear", "rotation")
 DEFAULT_KINDS = ("permutation", "scale", "sign")
 ROUNDING_STEPS = 64.0  # keys that differ by fewer, relatively, count as equal
 FINEST = 1e-11  # what the scales are found to, with a margin
@@ -36,7 +36,8 @@ def canonicalize(tensors: Mapping[str, Tensor], spec: Spec, kinds: Iterable[str]
         tensors: Weights and statistics by name; aliases of tied tensors may be among them. Names that the spec does not
             know pass through.
         spec: The symmetry.
-        kinds: Kinds of symmetry to use: permutation, scale, sign, linear (invertible maps inside of attention heads).
+        kinds: Kinds of symmetry to use: permutation, scale, sign, linear (invertible maps inside of attention
+            heads), rotation (of a residual stream).
 
     Returns:
         The weights in canonical form, how they got there, and what remained open.
@@ -47,21 +48,22 @@ def canonicalize(tensors: Mapping[str, Tensor], spec: Spec, kinds: Iterable[str]
     chosen = check_kinds(kinds)
     with torch.no_grad():
         state = _checked_state(tensors, spec)
-        exact = not set(chosen) & {"scale", "linear"}
+        exact = not set(chosen) & {"scale", "linear", "rotation"}
         tolerance = 0.0 if exact else _tolerance(tensors)
-        fixed, gauges = gauged(state, spec, chosen, tolerance=tolerance)
-        measure: Measure = Exact(signed_zeros="sign" not in chosen) if exact else Rounded(tolerance)
+        gauge = gauged(state, spec, chosen, tolerance=tolerance)
+        fixed, gauges = gauge.transformation, gauge.gauges
+        measure: Measure = Exact(signed_zeros="sign" not in chosen) if exact else Rounded(tolerance, 1 / gauge.gap)
         current = fixed.apply(state) if fixed.values else state
         order = Order(spec.identity(), {})
         if "permutation" in chosen:
-            maps = [gauge for gauge in gauges if gauge.kind == "linear" and not gauge.unresolved]
-            by_singular_values = {spec.freedoms.by_name[gauge.name].group for gauge in maps}
+            maps = [each for each in gauges if spec.freedoms.by_name[each.name].matrix and not each.unresolved]
+            by_length = {spec.freedoms.by_name[each.name].group for each in maps}
             order = order_of(
                 spec,
                 current,
                 measure,
                 untouched=_untouched(spec, fixed),
-                sorted_already=[group.name for group in spec.groups if group.name in by_singular_values],
+                sorted_already=[group.name for group in spec.groups if group.name in by_length],
             )
         transformation = Transformation(spec, order.element, fixed.values)
         return Canonical(_result(tensors, transformation), transformation, gauges, _sorted(spec, order, chosen))
@@ -110,31 +112,30 @@ def _tolerance(tensors: Mapping[str, Tensor]) -> float:
 
 def _untouched(spec: Spec, transformation: Transformation) -> list[str]:
     """Names of the tensors that no value of a transformation changes."""
-    acting = spec.freedoms.by_tensor
-    return [
-        name
-        for name in spec.tensors
-        if not any(freedom.name in transformation.values for freedom, _ in acting.get(name, ()))
-    ]
+    touched: set[str | None] = set()
+    for name in transformation.values:
+        freedom = spec.freedoms.by_name[name]
+        touched |= {place.tensor for place in freedom.places}
+        for fold in freedom.folds:
+            touched |= {fold.scale, fold.shift, *(bias for _, bias in fold.readers)}
+            touched |= {place.tensor for place, _ in fold.readers}
+    return [name for name in spec.tensors if name not in touched]
 
 
 def _result(tensors: Mapping[str, Tensor], transformation: Transformation) -> dict[str, Tensor]:
     """The weights after the transformation, calculated in float64; tensors that only move are only moved."""
-    aliases = transformation.spec.aliases
-    untouched = set(_untouched(transformation.spec, transformation))
-    result: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        known = aliases.get(name, name)
-        if known not in result:
-            touched = known in transformation.spec.tensors and known not in untouched
-            values = tensor.detach().double() if touched else tensor.detach()
-            result[known] = transformation.apply({known: values})[known].to(tensor.dtype)
-            if touched and not bool(result[known].isfinite().all()):
-                raise SpecError(
-                    f"tensor '{name}': expected its canonical form to fit into {tensor.dtype}, found that it "
-                    "overflows; convert the weights to float32 first"
-                )
-    return {name: result[aliases.get(name, name)] for name in tensors}
+    spec = transformation.spec
+    given = {spec.aliases.get(name, name): tensor.detach() for name, tensor in tensors.items()}
+    touched = set(spec.tensors) - set(_untouched(spec, transformation))
+    wide = {name: tensor.double() if name in touched else tensor for name, tensor in given.items()}
+    result = {name: tensor.to(given[name].dtype) for name, tensor in transformation.apply(wide).items()}
+    for name in touched & set(result):
+        if not bool(result[name].isfinite().all()):
+            raise SpecError(
+                f"tensor '{name}': expected its canonical form to fit into {given[name].dtype}, found that it "
+                "overflows; convert the weights to float32 first"
+            )
+    return {name: result[spec.aliases.get(name, name)] for name in tensors}
 
 
 def _sorted(spec: Spec, order: Order, kinds: tuple[str, ...]) -> tuple[Sorted, ...]:

@@ -9,8 +9,6 @@ from weightspace.canonical.along import along
 from weightspace.symmetry.element import Element
 from weightspace.symmetry.group import Group
 
-CLOSE = 0.0625  # a gap this close to what is allowed, relatively, may fall on either side of it
-
 
 class Cells:
     """For every unit of every group the rank of its cell, 0 first.
@@ -60,13 +58,14 @@ class Cells:
                     found.append(group)
         return found
 
-    def split(self, group: str, keys: Tensor, slack: Tensor | None = None) -> tuple[bool, int]:
+    def split(self, group: str, keys: Tensor, slack: Tensor | None = None, *, doubt: float = 0.0) -> tuple[bool, int]:
         """Splits cells by a key, largest first.
 
         Args:
             group: The group.
             keys: A number per unit, of the shape of the ranks.
             slack: Neighbouring keys that are no further apart than this stay together; None for exact keys.
+            doubt: How far rounding may move a gap, as a share of the slack.
 
         Returns:
             Whether a cell was split, and how many of these decisions were so close that rounding can turn them.
@@ -84,7 +83,7 @@ class Cells:
             allowed = torch.maximum(allowed[1:], allowed[:-1])
             gap = sorted_keys[:-1] - sorted_keys[1:]
             together = same & (gap <= allowed)
-            close = int((same & ((gap - allowed).abs() < CLOSE * allowed)).sum())
+            close = int((same & ((gap - allowed).abs() < doubt * allowed)).sum())
         new = torch.zeros_like(old)
         new[1:] = (~together).cumsum(0)
         result = torch.empty_like(old)

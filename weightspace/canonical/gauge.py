@@ -1,8 +1,9 @@
-"""Canonical values of the freedoms beside permutations: scales, maps inside of heads, signs."""
+"""Canonical values of the freedoms beside permutations: rotations, scales, maps inside of heads, signs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from weightspace.canonical.balance import balanced, terms_of
 from weightspace.canonical.canonical import Gauge
 from weightspace.canonical.linear import untwisted
+from weightspace.canonical.rotation import turned
 from weightspace.canonical.signs import leaning
 from weightspace.canonical.unknowns import posed
 from weightspace.symmetry.freedom import Freedom
@@ -20,10 +22,24 @@ ROUNDS = 200  # of scales and maps in turn, where each changes what the other on
 SETTLED = 1e-11  # logarithms of scales that change by less are at rest
 
 
-def gauged(
-    tensors: Mapping[str, Tensor], spec: Spec, kinds: tuple[str, ...], *, tolerance: float
-) -> tuple[Transformation, tuple[Gauge, ...]]:
-    """The transformation that brings scales, maps and signs into canonical form, and what became of each freedom.
+@dataclass(frozen=True, eq=False)
+class Gauged:
+    """All but permutations in canonical form.
+
+    Attributes:
+        transformation: What leads there.
+        gauges: What became of each freedom.
+        gap: Rounding errors of the weights have grown by its inverse, at most: the smallest relative distance of two
+            singular values or principal axes.
+    """
+
+    transformation: Transformation
+    gauges: tuple[Gauge, ...]
+    gap: float
+
+
+def gauged(tensors: Mapping[str, Tensor], spec: Spec, kinds: tuple[str, ...], *, tolerance: float) -> Gauged:
+    """The transformation that brings all but permutations into canonical form, and what became of each freedom.
 
     Args:
         tensors: Weights and statistics by the names of the spec.
@@ -33,6 +49,8 @@ def gauged(
     """
     wide = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     gauging = _Gauging(spec, wide, tolerance)
+    rotations = spec.freedoms.only(*({"rotation"} & set(kinds))).all
+    gauging.rotate(rotations)
     scales = spec.freedoms.only(*({"scale"} & set(kinds))).all
     maps = spec.freedoms.only(*({"linear"} & set(kinds))).all
     rounds = ROUNDS if scales and maps else 1
@@ -46,7 +64,8 @@ def gauged(
         gauging.unresolved |= {freedom.name: freedom for freedom in scales}
     signs = spec.freedoms.only(*({"sign"} & set(kinds))).all
     gauging.sign((*signs, *maps))
-    return gauging.total, tuple(gauging.gauge(freedom) for freedom in (*scales, *maps, *signs))
+    gauges = tuple(gauging.gauge(freedom) for freedom in (*rotations, *scales, *maps, *signs))
+    return Gauged(gauging.total, gauges, gauging.gap)
 
 
 class _Gauging:
@@ -59,6 +78,16 @@ class _Gauging:
         self.loose: dict[str, Tensor] = {}
         self.unresolved: dict[str, Freedom] = {}
         self.mapped = False
+        self.gap = 1.0
+
+    def rotate(self, rotations: tuple[Freedom, ...]) -> None:
+        """Makes principal axes the coordinates."""
+        values = {}
+        for freedom in rotations:
+            found = turned(self.spec.freedoms, freedom, self.tensors, tolerance=self.tolerance)
+            values[freedom.name], self.loose[freedom.name] = found.value, found.loose
+            self.gap = min(self.gap, found.gap)
+        self._step(values)
 
     def scale(self) -> float:
         """Balances the scales; the largest change of a logarithm."""
@@ -80,6 +109,7 @@ class _Gauging:
         for freedom in maps:
             found = untwisted(self.spec.freedoms, freedom, self.tensors, tolerance=self.tolerance)
             values[freedom.name], self.loose[freedom.name] = found.value, found.loose
+            self.gap = min(self.gap, found.gap)
         self._step(values)
         self.mapped = True
 

@@ -26,10 +26,12 @@ class Maps:
     Attributes:
         value: Of shape (outer..., n, n); the identity where the product is singular.
         loose: Of shape (outer..., n): units whose singular value is zero, or too close to another to be told from it.
+        gap: The smallest distance of two singular values, relative to the largest: rounding errors grow by its inverse.
     """
 
     value: Tensor
     loose: Tensor
+    gap: float
 
 
 def untwisted(freedoms: Freedoms, freedom: Freedom, tensors: Mapping[str, Tensor], *, tolerance: float) -> Maps:
@@ -51,11 +53,12 @@ def untwisted(freedoms: Freedoms, freedom: Freedom, tensors: Mapping[str, Tensor
     n = freedoms.shape(freedom)[-1]
     identity = torch.eye(n, dtype=torch.float64).expand(freedoms.shape(freedom))
     if stretch.shape[-1] < n:
-        return Maps(identity, torch.ones(identity.shape[:-1], dtype=torch.bool))
+        return Maps(identity, torch.ones(identity.shape[:-1], dtype=torch.bool), 1.0)
     singular = stretch[..., -1:] <= SMALLEST * stretch[..., :1]
     value = stretch.clamp_min(torch.finfo(torch.float64).tiny).rsqrt().unsqueeze(-1) * (right @ second)
     value = torch.where(singular.unsqueeze(-1), identity, value)
-    close = stretch[..., :-1] - stretch[..., 1:] <= tolerance * stretch[..., :1]
+    gaps = (stretch[..., :-1] - stretch[..., 1:]) / stretch[..., :1].clamp_min(torch.finfo(torch.float64).tiny)
+    close = gaps <= tolerance
     none = torch.zeros_like(singular)
     loose = singular | torch.cat([close, none], -1) | torch.cat([none, close], -1)
-    return Maps(value, loose)
+    return Maps(value, loose, float(gaps[~close].min()) if bool((~close).any()) else 1.0)

@@ -19,6 +19,7 @@ from weightspace.canonical.relations import Relation
 
 Keys = tuple[Tensor, Tensor | None]  # a key per unit, and how far apart keys must be to differ (None: exact keys)
 
+CLOSE = 0.0625  # rounding errors, as a share of the tolerance
 
 # ---------------------------------------------------------------------- exact
 
@@ -103,10 +104,17 @@ class Rounded:
 
     Attributes:
         tolerance: Relative to the size of what is summed.
+        growth: By how much rounding errors have grown before.
     """
 
     tolerance: float
+    growth: float = 1.0
     kinds: ClassVar[int] = 3  # powers of the entries, of which each may see what the others do not
+
+    @property
+    def doubt(self) -> float:
+        """How far rounding may move the gap between two keys, as a share of what is allowed."""
+        return CLOSE * self.growth
 
     def norms(self, relation: Relation, dim: int) -> Keys:
         """Squared lengths."""

@@ -200,7 +200,8 @@ class _Search:
         total = keys[0]
         for each in keys[1:]:
             total = self.measure.add(total, each)
-        split, close = cells.split(group.name, *total)
+        doubt = self.measure.doubt if isinstance(self.measure, Rounded) else 0.0
+        split, close = cells.split(group.name, *total, doubt=doubt)
         self.close[group.name] += close
         return split
 

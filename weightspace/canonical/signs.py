@@ -86,11 +86,11 @@ class _Search:
                 if other != number:
                     known = torch.where(self.settled[partner], self.values[partner], 0.0)
                     entries = entries * along(known, places, entries.dim())
-            sides = torch.zeros_like(self.values[name])
-            sides[open_units] = _sides(rows(entries, dims)[open_units], self.tolerance)
-            decided = open_units & (sides != 0)
+            leans = torch.zeros_like(self.values[name])
+            leans[open_units] = sides(rows(entries, dims)[open_units], self.tolerance)
+            decided = open_units & (leans != 0)
             if bool(decided.any()):
-                self.values[name] = torch.where(decided, sides, self.values[name])
+                self.values[name] = torch.where(decided, leans, self.values[name])
                 self.settled[name] = self.settled[name] | decided
                 found = True
         return found
@@ -109,12 +109,11 @@ class _Search:
         return self.freedoms.blocks[tensor][block].read(self.tensors[tensor]).double()
 
 
-def _sides(entries: Tensor, tolerance: float) -> Tensor:
+def sides(entries: Tensor, tolerance: float) -> Tensor:
     """Per row 1 where its entries come before their negatives, -1 where they come after, 0 where they are the same."""
     ordered = entries.sort(dim=-1, descending=True).values
     negated = -ordered.flip(-1)
     difference = ordered - negated
     apart = difference.abs() > tolerance * (ordered.abs() + negated.abs())
     first = apart.to(torch.int8).argmax(-1, keepdim=True)
-    sides = difference.gather(-1, first).sign().squeeze(-1)
-    return torch.where(apart.any(-1), sides, 0.0)
+    return torch.where(apart.any(-1), difference.gather(-1, first).sign().squeeze(-1), 0.0)
