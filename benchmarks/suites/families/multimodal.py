@@ -61,7 +61,7 @@ FAMILIES = (
         "visual_feat_dim": 20, "num_qa_labels": 5}, TEXT | {"visual_feats": normal(2, 4, 20),
         "visual_pos": normal(2, 4, 4)}),
     Family("git", "GitForCausalLM", TOWER | {"vision_config": SIGHT}, BOTH),
-    Family("layoutlmv2", "LayoutLMv3ForTokenClassification", DECODER | {"coordinate_size": 5, "shape_size": 6,
+    Family("layoutlmv3", "LayoutLMv3ForTokenClassification", DECODER | {"coordinate_size": 5, "shape_size": 6,
         "max_2d_position_embeddings": 64, "input_size": 32, "patch_size": 16, "rel_pos_bins": 8,
         "rel_2d_pos_bins": 8}, BOTH | {"bbox": boxes(2, 10)}),
     Family("llava", "LlavaForConditionalGeneration", {"text_config": LLAMA, "vision_config": CLIP,
