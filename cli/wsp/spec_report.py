@@ -93,6 +93,8 @@ def _show_verification(console: Console, result: Verification) -> None:
     )
     if result.wrong:
         console.line(f"these groups change the function: {', '.join(result.wrong)}")
+    if result.idle:
+        console.line(f"the output does not depend on the weights of these: {', '.join(result.idle)}")
     if result.insensitive:
         console.line(f"a wrong element of these did not change the function: {', '.join(result.insensitive)}")
 

@@ -129,14 +129,33 @@ class Ignored(nn.Module):
         return self.head(torch.tanh(self.used(x))) + 0.0 * self.tail(torch.tanh(self.ignored(x)))
 
 
-def test_a_group_that_nothing_depends_on_is_reported_as_insensitive():
+def test_a_group_that_nothing_depends_on_is_reported_as_idle():
     program = Program(Ignored(), Inputs((torch.randn(5, 3),)))
     found_spec = derive(Ignored().eval(), (torch.randn(5, 3),))
     found = verify(found_spec, program.outputs, randomized(program.state(), found_spec))
-    assert found.insensitive == ("ignored",)
-    assert found.wrong == ()
-    assert not found.verified
+    assert found.idle == ("ignored",)
+    assert (found.wrong, found.insensitive) == ((), ())
+    assert found.verified
     assert {check.name: (check.control or 0) > 1e-3 for check in found.groups} == {"used": True, "ignored": False}
+
+
+def test_a_group_whose_controls_change_nothing_though_its_weights_matter_is_insensitive():
+    class Summed(nn.Module):
+        """Units that are summed as they come: which is which matters neither to weights nor to biases."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x).sum(1, keepdim=True)
+
+    program = Program(Summed(), Inputs((torch.randn(5, 3),)))
+    found_spec = derive(Summed().eval(), (torch.randn(5, 3),))
+    found = verify(found_spec, program.outputs, randomized(program.state(), found_spec))
+    assert found.insensitive == ("layer",)
+    assert found.idle == ()
+    assert not found.verified
 
 
 def test_a_group_on_one_tensor_has_nothing_to_leave_out():

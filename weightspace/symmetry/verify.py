@@ -47,6 +47,8 @@ class Verification:
         groups: The groups that were checked one by one.
         wrong: Names of groups that change the function.
         insensitive: Names of groups whose control did not change the output.
+        idle: Names of groups of which nothing can be seen: other random values of all tensors that carry them leave the
+            output as it is. These are no failures; the weights do not matter on these inputs.
     """
 
     verified: bool
@@ -56,6 +58,7 @@ class Verification:
     groups: tuple[GroupCheck, ...]
     wrong: tuple[str, ...]
     insensitive: tuple[str, ...]
+    idle: tuple[str, ...] = ()
 
     def joined(self, other: Verification) -> Verification:
         """The findings of two verifications of one network as one, with the looser tolerance."""
@@ -67,6 +70,7 @@ class Verification:
             (*self.groups, *other.groups),
             (*self.wrong, *other.wrong),
             (*self.insensitive, *other.insensitive),
+            (*self.idle, *other.idle),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -79,6 +83,7 @@ class Verification:
             "groups": [{"name": g.name, "error": g.error, "control": g.control} for g in self.groups],
             "wrong": list(self.wrong),
             "insensitive": list(self.insensitive),
+            "idle": list(self.idle),
         }
 
 
@@ -134,7 +139,7 @@ def verify(
             wrong |= set(_bisect(spec, forward, state, expected, element, bound))
         step()
     checks = []
-    insensitive = []
+    insensitive, idle = [], []
     for name in names:
         check = _check_group(spec, forward, state, expected, name, generator)
         for attempt in range(1, ATTEMPTS):
@@ -148,7 +153,8 @@ def verify(
         if not check.error <= bound:
             wrong.add(name)
         elif not _is_sensitive(check, noise):
-            insensitive.append(name)
+            matters = _matters(spec, forward, state, expected, name, NOISE_FACTOR * noise)
+            (insensitive if matters else idle).append(name)
         step()
     return Verification(
         verified=max_error <= bound and not wrong and not insensitive,
@@ -158,6 +164,7 @@ def verify(
         groups=tuple(checks),
         wrong=tuple(sorted(wrong)),
         insensitive=tuple(insensitive),
+        idle=tuple(idle),
     )
 
 
@@ -209,6 +216,16 @@ def randomized(state: Mapping[str, Tensor], spec: Spec, seed: int = 0) -> dict[s
 def _is_sensitive(check: GroupCheck, noise: float) -> bool:
     """Whether a wrong element changed the output by more than rounding can."""
     return check.control is None or check.control > NOISE_FACTOR * max(noise, check.error)
+
+
+def _matters(
+    spec: Spec, forward: Forward, state: Mapping[str, Tensor], expected: Sequence[Tensor], name: str, bound: float
+) -> bool:
+    """Whether the output depends on the tensors that carry a group at all."""
+    others = randomized(state, spec, seed=ATTEMPTS)
+    carriers = {tensor for tensor, _ in spec.occurrences(name)}
+    replaced = forward({**state, **{tensor: others[tensor] for tensor in carriers}})
+    return not relative_error(replaced, expected) <= bound < math.inf
 
 
 def _check_group(
