@@ -1,19 +1,22 @@
-"""The Python example of the README runs as it stands, and its pictures are there."""
+"""The Python examples of the README run as they stand, and its pictures are there."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from weightspace.symmetry.verify import relative_error
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def test_the_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_python_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     zoo = REPOSITORY / "checkpoints_zoo"
     (tmp_path / "runs").mkdir()
     for name, number in (("a", 0), ("b", 1)):
@@ -22,13 +25,19 @@ def test_the_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     models = (zoo / "models.py").read_text(encoding="utf-8")
     (tmp_path / "model.py").write_text(f"{models}\n\nresnet20 = digits_cnn\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    names: dict[str, object] = {}
-    exec(example, names)  # our own text
+    examples = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(examples) == 2
+    names: dict[str, Any] = {}
+    for example in examples:
+        exec(example, names)  # our own text
     alignment, aligned = names["alignment"], names["aligned"]
     assert alignment.preservation_error < 1e-6
     assert alignment.objective_after > alignment.objective_before
     assert set(aligned) == set(names["b"])
+    program = names["program"]
+    (moved,), (original,) = program.outputs(names["moved"]), program.outputs(program.state())
+    assert relative_error([moved], [original]) < 1e-5
+    assert all(torch.allclose(value, torch.ones_like(value)) for value in names["back"].values.values())
 
 
 def test_the_pictures_are_there_and_show_what_they_say():

@@ -9,6 +9,7 @@ imports no torch. Each part is also a subpackage of its own:
 * `weightspace.checkpoint`: open any checkpoint lazily, write it again atomically, with provenance;
 * `weightspace.source`: where a model comes from, and the network as a function of its weights;
 * `weightspace.symmetry`: the symmetry specification, its action on weights, its verification;
+* `weightspace.canonical`: one representative of all equivalent weights;
 * `weightspace.align`, `weightspace.merge`, `weightspace.stats`, `weightspace.evaluate`: what is done with it
   (`from weightspace.align import align`, `from weightspace.merge import merge`);
 * `weightspace.data`: examples from files; `weightspace.errors`: the one exception tree.
@@ -23,13 +24,23 @@ from weightspace.errors import WeightspaceError
 
 if TYPE_CHECKING:
     from weightspace.align import Alignment
+    from weightspace.canonical import canonicalize
     from weightspace.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
     from weightspace.data import Normalization, open_data
     from weightspace.evaluate import measure_barriers, plot_barrier
     from weightspace.merge import interpolate
     from weightspace.source import Program, resolve_source
     from weightspace.stats import reset_batchnorm
-    from weightspace.symmetry import Element, Group, Spec, derive, randomized, verify
+    from weightspace.symmetry import (
+        Element,
+        Group,
+        Spec,
+        Transformation,
+        derive,
+        randomized,
+        verify,
+        verify_freedoms,
+    )
 
 __version__ = "0.1.0"
 
@@ -41,6 +52,8 @@ _HOMES = {
     "Normalization": "data",
     "Program": "source",
     "Spec": "symmetry",
+    "Transformation": "symmetry",
+    "canonicalize": "canonical",
     "derive": "symmetry",
     "interpolate": "merge",
     "measure_barriers": "evaluate",
@@ -51,6 +64,7 @@ _HOMES = {
     "reset_batchnorm": "stats",
     "resolve_source": "source",
     "verify": "symmetry",
+    "verify_freedoms": "symmetry",
     "write_checkpoint": "checkpoint",
 }
 
@@ -62,7 +76,9 @@ __all__ = [
     "Normalization",
     "Program",
     "Spec",
+    "Transformation",
     "WeightspaceError",
+    "canonicalize",
     "derive",
     "interpolate",
     "measure_barriers",
@@ -73,6 +89,7 @@ __all__ = [
     "reset_batchnorm",
     "resolve_source",
     "verify",
+    "verify_freedoms",
     "write_checkpoint",
 ]
 

@@ -81,7 +81,7 @@ class Transformation:
         Raises:
             SpecError: If the two belong to different specs.
         """
-        if self.spec is not other.spec and self.spec.hash != other.spec.hash:
+        if self.spec is not other.spec and _signature(self.spec) != _signature(other.spec):
             raise SpecError("transformations of two different specs cannot be composed")
         freedoms = self.spec.freedoms
         folded = {
@@ -213,3 +213,8 @@ class Transformation:
             dual = (turn.exponent < 0) != contragredient
             result = turned(result, turn.axis, turn.positions, 1 / value.conj() if dual else value)
         return result.to(tensor.dtype)
+
+
+def _signature(spec: Spec) -> object:
+    """What two specs must share for their transformations to be composed."""
+    return spec.hash, [(freedom.name, freedom.kind, spec.freedoms.shape(freedom)) for freedom in spec.freedoms.all]
