@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,7 +120,7 @@ def verify(
     noise = relative_error(forward(perturbed(state, generator)), expected)
     bound = max(tolerance, NOISE_FACTOR * noise)
     # A single index has nothing to permute.
-    names = _sample([g.name for g in spec.groups if g.size > 1], groups, torch.Generator().manual_seed(seed))
+    names = sample([g.name for g in spec.groups if g.size > 1], groups, torch.Generator().manual_seed(seed))
     total = elements + len(names)
     done = 0
 
@@ -143,7 +143,7 @@ def verify(
     for name in names:
         check = _check_group(spec, forward, state, expected, name, generator)
         for attempt in range(1, ATTEMPTS):
-            if _is_sensitive(check, noise):
+            if is_sensitive(check, noise):
                 break
             # Units that no input reaches (a dead ReLU) prove nothing with these weights, and may with others.
             others = randomized(state, spec, seed + attempt)
@@ -152,7 +152,7 @@ def verify(
         checks.append(check)
         if not check.error <= bound:
             wrong.add(name)
-        elif not _is_sensitive(check, noise):
+        elif not is_sensitive(check, noise):
             matters = _matters(spec, forward, state, expected, name, NOISE_FACTOR * noise)
             (insensitive if matters else idle).append(name)
         step()
@@ -213,7 +213,7 @@ def randomized(state: Mapping[str, Tensor], spec: Spec, seed: int = 0) -> dict[s
     return result
 
 
-def _is_sensitive(check: GroupCheck, noise: float) -> bool:
+def is_sensitive(check: GroupCheck, noise: float) -> bool:
     """Whether a wrong element changed the output by more than rounding can."""
     return check.control is None or check.control > NOISE_FACTOR * max(noise, check.error)
 
@@ -241,15 +241,32 @@ def _check_group(
         element = spec.random_element(generator).restrict([name])
     moved = spec.apply(element, state)
     error = relative_error(forward(moved), expected)
-    carriers = sorted({tensor for tensor, _ in spec.occurrences(name)}, key=lambda t: -state[t].numel())
+    carriers = {tensor for tensor, _ in spec.occurrences(name)}
+    control = control_error(forward, state, expected, moved, carriers)
+    return GroupCheck(name, error, control)
+
+
+def control_error(
+    forward: Forward,
+    state: Mapping[str, Tensor],
+    expected: Sequence[Tensor],
+    moved: Mapping[str, Tensor],
+    carriers: Iterable[str],
+) -> float | None:
+    """Relative output error when one of the tensors that were moved together is left where it was.
+
+    Zero tensors, or ones that the data never reaches, prove nothing: the largest that matters does.
+
+    Returns:
+        The largest error found, None where a single tensor was moved.
+    """
+    ordered = sorted(carriers, key=lambda tensor: -state[tensor].numel())
     control = None
-    for left_out in carriers if len(carriers) > 1 else ():
-        # Zero tensors, or ones that the data never reaches, prove nothing: the largest that matters does.
-        broken = {**moved, left_out: state[left_out]}
-        control = max(control or 0.0, relative_error(forward(broken), expected))
+    for left_out in ordered if len(ordered) > 1 else ():
+        control = max(control or 0.0, relative_error(forward({**moved, left_out: state[left_out]}), expected))
         if control > TOLERANCE:  # such a mistake would have been seen
             break
-    return GroupCheck(name, error, control)
+    return control
 
 
 def _bisect(
@@ -287,7 +304,8 @@ def perturbed(state: Mapping[str, Tensor], generator: torch.Generator) -> dict[s
     }
 
 
-def _sample(names: list[str], count: int | None, generator: torch.Generator) -> list[str]:
+def sample(names: list[str], count: int | None, generator: torch.Generator) -> list[str]:
+    """At most so many names, drawn at random; None for all."""
     if count is None or count >= len(names):
         return names
     return [names[i] for i in torch.randperm(len(names), generator=generator)[:count].tolist()]

@@ -16,8 +16,11 @@ from weightspace.symmetry.verify import (
     Forward,
     GroupCheck,
     Verification,
+    control_error,
+    is_sensitive,
     perturbed,
     relative_error,
+    sample,
 )
 
 
@@ -57,9 +60,8 @@ def verify_freedoms(
     noise = relative_error(forward(perturbed(state, generator)), expected)
     bound = max(tolerance, NOISE_FACTOR * noise)
     names = [freedom.name for freedom in spec.freedoms.all if freedom.kind in kinds]
-    if freedoms is not None and freedoms < len(names):
-        chosen = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))[:freedoms]
-        names = [names[i] for i in chosen.sort().values.tolist()]
+    chosen = set(sample(names, freedoms, torch.Generator().manual_seed(seed)))
+    names = [name for name in names if name in chosen]
     total = 1 + len(names)
     everything = Transformation.random(spec, generator, (*kinds, "permutation"))
     max_error = relative_error(forward(everything.apply(state)), expected)
@@ -72,7 +74,7 @@ def verify_freedoms(
         max_error = max(max_error, check.error)
         if not check.error <= bound:
             wrong.append(name)
-        elif check.control is not None and not check.control > NOISE_FACTOR * max(noise, check.error):
+        elif not is_sensitive(check, noise):
             insensitive.append(name)
         if progress is not None:
             progress(done, total)
@@ -103,10 +105,4 @@ def _check(
     moved = transformation.apply(state)
     error = relative_error(forward(moved), expected)
     tensors = {place.tensor for place in (*freedom.places, *freedom.turns)}
-    carriers = sorted(tensors, key=lambda tensor: -state[tensor].numel())
-    control = None
-    for left_out in carriers if len(carriers) > 1 else ():
-        control = max(control or 0.0, relative_error(forward({**moved, left_out: state[left_out]}), expected))
-        if control > TOLERANCE:
-            break
-    return GroupCheck(name, error, control)
+    return GroupCheck(name, error, control_error(forward, state, expected, moved, tensors))

@@ -12,7 +12,7 @@ from weightspace.symmetry.rules.registry import rule
 aten = torch.ops.aten
 
 
-def _dims(call: Call) -> set[int]:
+def reduced_dims(call: Call) -> set[int]:
     """The dimensions that a reduction runs over."""
     rank = len(call["self"].shape)
     dim = call.arguments.get("dim")
@@ -51,7 +51,7 @@ def reduce(context: Context, call: Call) -> tuple[Labels, ...]:
 
 def _drop(context: Context, call: Call) -> tuple[Labels, ...]:
     context.carry(call["self"])
-    labels, dims = context.get(call["self"]), _dims(call)
+    labels, dims = context.get(call["self"]), reduced_dims(call)
     kept: Labels = [Uniform(1) if dim in dims else label for dim, label in enumerate(labels)]
     if call.arguments.get("keepdim"):
         return tuple(list(kept) for _ in call.outputs)

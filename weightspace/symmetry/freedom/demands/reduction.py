@@ -7,7 +7,7 @@ from weightspace.symmetry.freedom.context import ExponentContext
 from weightspace.symmetry.freedom.exponents import NONLINEAR
 from weightspace.symmetry.freedom.registry import demand
 from weightspace.symmetry.label import Labels, Uniform, resolve
-from weightspace.symmetry.rules.reduction import _dims as reduced_dims
+from weightspace.symmetry.rules.reduction import reduced_dims
 from weightspace.symmetry.rules.spatial import space
 
 
