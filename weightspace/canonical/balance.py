@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from weightspace.canonical.along import along, gathered
+from weightspace.canonical.gather import gathered
 from weightspace.canonical.unknowns import Unknown
 from weightspace.symmetry.freedom import Freedoms
+from weightspace.symmetry.freedom.values import along
 
 NEWTON_STEPS = 200
 CONJUGATE_STEPS = 1000

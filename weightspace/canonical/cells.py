@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from weightspace.canonical.along import along
 from weightspace.symmetry.element import Element
+from weightspace.symmetry.freedom.values import along
 from weightspace.symmetry.group import Group
 
 

@@ -13,9 +13,10 @@ from typing import ClassVar, TypeAlias
 import torch
 from torch import Tensor
 
-from weightspace.canonical.along import along, gathered
 from weightspace.canonical.cells import Cells
+from weightspace.canonical.gather import gathered
 from weightspace.canonical.relations import Relation
+from weightspace.symmetry.freedom.values import along
 
 Keys = tuple[Tensor, Tensor | None]  # a key per unit, and how far apart keys must be to differ (None: exact keys)
 

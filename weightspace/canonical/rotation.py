@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from weightspace.canonical.along import rows
+from weightspace.canonical.gather import rows
 from weightspace.canonical.signs import sides
 from weightspace.symmetry.freedom import Freedom, Freedoms
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from weightspace.canonical.along import along, rows
+from weightspace.canonical.gather import rows
 from weightspace.symmetry.freedom import Freedom, Freedoms
+from weightspace.symmetry.freedom.values import along
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,18 +106,23 @@ def change_block(freedom: Freedom, value: Tensor, place: Place, block: Block, en
         last = tuple(range(-len(dims), 0))
         moved = entries.movedim(dims, last)
         return torch.einsum("...ij,...j->...i", matrix, moved).movedim(last, dims)
-    factor = _aligned(value, (*outer, place.dim), entries.dim()) ** place.exponent
+    factor = along(value, (*outer, place.dim), entries.dim()) ** place.exponent
     return factor * (entries + place.offset) - place.offset if place.offset else entries * factor
 
 
-def _aligned(value: Tensor, dims: tuple[int, ...], rank: int) -> Tensor:
-    """A value whose dimensions are those of a block, in any order, with size 1 elsewhere."""
+def along(values: Tensor, dims: tuple[int, ...], rank: int) -> Tensor:
+    """Values of shape (outer..., n), with their dimensions at the given places of a block and size 1 elsewhere.
+
+    Args:
+        values: One dimension per entry of `dims`.
+        dims: Places in the block, distinct, in any order.
+        rank: Number of dimensions of the block.
+    """
     order = sorted(range(len(dims)), key=lambda i: dims[i])
-    value = value.permute(order)
     shape = [1] * rank
     for i in order:
-        shape[dims[i]] = value.shape[order.index(i)]
-    return value.reshape(shape)
+        shape[dims[i]] = values.shape[i]
+    return values.permute(order).reshape(shape)
 
 
 def fold(freedoms: Freedoms, folded: Fold, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -135,13 +140,13 @@ def fold(freedoms: Freedoms, folded: Fold, tensors: Mapping[str, Tensor]) -> dic
         weight = result.get(place.tensor, before).clone()
         block = freedoms.blocks[place.tensor][place.block]
         entries = block.read(weight)
-        block.write(weight, entries * _aligned(scale.to(entries), (place.dim,), entries.dim()))
+        block.write(weight, entries * along(scale.to(entries), (place.dim,), entries.dim()))
         result[place.tensor] = weight
         if bias is not None and shift is not None:
             # The bias lies along the only other axis, and every block of the matrix adds its part to it.
             whole = torch.zeros_like(before)
             old = block.read(before)
-            block.write(whole, old * _aligned(shift.to(old), (place.dim,), old.dim()))
+            block.write(whole, old * along(shift.to(old), (place.dim,), old.dim()))
             axis = next(i for i, size in enumerate(_axis_dims(block)) if place.dim in size)
             result[bias] = result.get(bias, tensors[bias]) + whole.sum(axis)
     return result
