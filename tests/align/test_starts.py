@@ -9,8 +9,8 @@ import torch
 
 from tests.align.oracle import attention_spec, grouped_queries_spec, mlp_spec, random_state
 from weightspace.align import align
+from weightspace.align.descent import KICK, _kick
 from weightspace.align.problem import Problem
-from weightspace.align.weights import KICK, _kick
 
 SPECS = [mlp_spec(), attention_spec(), grouped_queries_spec()]
 

@@ -1,6 +1,19 @@
 """Alignment of one checkpoint to another modulo the symmetry of their network."""
 
+from weightspace.align import methods
 from weightspace.align.alignment import Alignment, GroupReport
-from weightspace.align.engine import METHODS, align, check_method
+from weightspace.align.engine import align
+from weightspace.align.method import METHODS, Found, Method, Request, check_method, method
 
-__all__ = ["METHODS", "Alignment", "GroupReport", "align", "check_method"]
+__all__ = [
+    "METHODS",
+    "Alignment",
+    "Found",
+    "GroupReport",
+    "Method",
+    "Request",
+    "align",
+    "check_method",
+    "method",
+    "methods",
+]

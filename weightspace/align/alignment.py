@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,16 @@ from weightspace.errors import AlignmentError, SpecError
 from weightspace.symmetry import Element, Spec
 
 METADATA_KEY = "wsp.alignment"
-_STORED = ("method", "objective_before", "objective_after", "preservation_error", "sweeps", "seconds", "seed")
+_STORED = (
+    "method",
+    "objective_before",
+    "objective_after",
+    "preservation_error",
+    "sweeps",
+    "seconds",
+    "seed",
+    "figures",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,8 @@ class Alignment:
         groups: One report per movable group.
         sweeps: Passes over all groups, of the best start.
         seconds: Wall time.
-        seed: Seed of visiting orders and restarts.
+        seed: Seed of everything random.
+        figures: What else the method measured.
     """
 
     spec: Spec
@@ -69,6 +79,7 @@ class Alignment:
     sweeps: int
     seconds: float
     seed: int
+    figures: Mapping[str, float] = field(default_factory=dict)
 
     def apply(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Carries weights, a task vector, gradients or moments of B into the coordinates of A (see `Spec.apply`)."""
@@ -88,6 +99,7 @@ class Alignment:
             "sweeps": self.sweeps,
             "seconds": self.seconds,
             "seed": self.seed,
+            "figures": dict(self.figures),
             "spec_hash": self.spec.hash,
         }
 

@@ -2,55 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from weightspace.align.alignment import Alignment, GroupReport
+from weightspace.align.method import Progress, Request, check_method, check_needs
 from weightspace.align.problem import Problem
 from weightspace.align.term import Term
-from weightspace.align.weights import Progress, match_weights
 from weightspace.errors import AlignmentError, CheckpointMismatchError
+from weightspace.source import Inputs, Program
 from weightspace.symmetry import Element, Group, Spec
 from weightspace.symmetry.action import act_on_block
 from weightspace.symmetry.verify import relative_error
 
 DEFAULT_RESTARTS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """A way to align.
-
-    Attributes:
-        match: Brings a fresh `Problem` to its best element and returns the number of sweeps.
-        balanced: Whether the blocks of the objective are weighed (see `weightspace.align.balance`).
-    """
-
-    match: Callable[..., int]
-    balanced: bool
-
-
-METHODS: Mapping[str, Method] = {
-    "weights": Method(match_weights, balanced=True),
-    "git-rebasin": Method(match_weights, balanced=False),  # the objective exactly as the paper has it
-}
-
-
-def check_method(name: str) -> None:
-    """Refuses a name that is not in `METHODS`, before any work.
-
-    Raises:
-        AlignmentError: With the nearest name.
-    """
-    if name not in METHODS:
-        nearest = difflib.get_close_matches(name, METHODS, n=1, cutoff=0.0)[0]
-        raise AlignmentError(f"method '{name}': expected one of {', '.join(METHODS)}; did you mean '{nearest}'?")
 
 
 def align(
@@ -63,6 +32,8 @@ def align(
     seed: int = 0,
     device: str | torch.device = "cpu",
     forward: Callable[[Mapping[str, Tensor]], list[Tensor]] | None = None,
+    program: Program | None = None,
+    batches: Callable[[], Iterable[Inputs]] | None = None,
     progress: Progress | None = None,
 ) -> Alignment:
     """Finds the group element that brings B closest to A.
@@ -71,31 +42,36 @@ def align(
         a: Weights of the reference, by the names of the spec (tied tensors under the spec's name for them).
         b: Weights of the model to be aligned.
         spec: The symmetry of their network.
-        method: Name in `METHODS`: weight matching with balanced blocks, or with the plain sum of Git Re-Basin.
-        restarts: Number of starts of the descent; the best result is kept.
+        method: Name in `METHODS`.
+        restarts: Number of starts of a search; the best result is kept.
         seed: Seed of everything random; equal seeds give equal results.
         device: Where costs are formed, in float32.
         forward: The network as a function of its weights on fixed inputs. When given, the change of the output of B
             under the element found is measured, in float64.
-        progress: Called with (starts done, starts in all, what is going on).
+        program: The network, for methods that run it.
+        batches: Starts a fresh pass over calls of the network, for methods that need data.
+        progress: Called with (steps done, steps in all, what is going on).
 
     Returns:
         The alignment; ``alignment.apply(b)`` are the aligned weights.
 
     Raises:
-        AlignmentError: If the method is unknown or the weights hold NaN or infinity.
+        AlignmentError: If the method is unknown or lacks something, or the weights hold NaN or infinity.
         CheckpointMismatchError: If a tensor of the spec is missing or has another shape.
     """
-    check_method(method)
+    chosen = check_method(method)
     if restarts < 1:
         raise AlignmentError(f"restarts: expected at least 1, found {restarts}")
     _check(a, spec, "A")
     _check(b, spec, "B")
+    request = Request(a, b, spec, torch.device(device), restarts, seed, progress, program, batches)
+    check_needs(method, request)
     began = time.perf_counter()
-    problem = Problem(a, b, spec, torch.device(device), balance=METHODS[method].balanced)
+    problem = request.problem(balance=chosen.balanced)
     before = problem.objective()
-    sweeps = METHODS[method].match(problem, restarts=restarts, seed=seed, progress=progress)
-    element = problem.element
+    found = chosen.match(request)
+    element = found.element
+    problem.move(problem.element.inverse().then(element))
     return Alignment(
         spec=spec,
         element=element,
@@ -104,9 +80,10 @@ def align(
         objective_after=problem.objective(),
         preservation_error=None if forward is None else preservation_error(spec, element, b, forward),
         groups=tuple(_report(problem, group) for group in spec.groups),
-        sweeps=sweeps,
+        sweeps=found.sweeps,
         seconds=time.perf_counter() - began,
         seed=seed,
+        figures=found.figures,
     )
 
 

@@ -1,4 +1,4 @@
-"""Weight matching: coordinate descent on the sum of bilinear assignments (Git Re-Basin, section 3.2).
+"""Coordinate descent on the sum of bilinear assignments (Git Re-Basin, Ainsworth et al. 2022, section 3.2).
 
 The problem is NP-hard and descent ends in a local optimum, so it runs from several starts and keeps the best:
 
@@ -25,11 +25,12 @@ from weightspace.symmetry import Element
 MOST_SWEEPS = 200
 PERFECT = 1e-9  # an objective this close to its bound leaves nothing to find
 KICK = 0.4  # share of the indices of a group that a kick shuffles
-Progress = Callable[[int, int, str], None]
 
 
-def match_weights(problem: Problem, *, restarts: int, seed: int, progress: Progress | None = None) -> int:
-    """Runs weight matching from several starts; the problem ends at the best one.
+def descend_from_starts(
+    problem: Problem, *, restarts: int, seed: int, progress: Callable[[int, int, str], None] | None = None
+) -> int:
+    """Runs coordinate descent from several starts; the problem ends at the best one.
 
     Args:
         problem: Freshly made, at the identity.

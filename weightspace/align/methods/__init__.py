@@ -1,0 +1,5 @@
+"""The ways to align, a file each; importing this package fills `weightspace.align.method.METHODS`."""
+
+from weightspace.align.methods import weights
+
+__all__ = ["weights"]
