@@ -18,7 +18,7 @@ _PLAIN_WIDTH = 160
 class Progress(Protocol):
     """How far a task is."""
 
-    def __call__(self, done: int, total: int, what: str = "") -> None:
+    def __call__(self, done: float, total: float, what: str = "") -> None:
         """Tell that `done` steps of `total` are over, and what is going on."""
         ...
 
@@ -144,7 +144,7 @@ def discard_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _no_progress(done: int, total: int, what: str = "") -> None:
+def _no_progress(done: float, total: float, what: str = "") -> None:
     """Nobody wants to know."""
 
 
@@ -157,7 +157,7 @@ def _bar(label: str, stream: TextIO) -> Iterator[Progress]:
     with Progress(*columns, console=RichConsole(file=stream), transient=True) as bars:
         task = bars.add_task(label, total=None)
 
-        def step(done: int, total: int, what: str = "") -> None:
+        def step(done: float, total: float, what: str = "") -> None:
             bars.update(task, completed=done, total=total, description=_labelled(label, what))
 
         yield step
@@ -171,10 +171,10 @@ class _PlainProgress:
         self._say = say
         self._last = time.monotonic()
 
-    def __call__(self, done: int, total: int, what: str = "") -> None:
+    def __call__(self, done: float, total: float, what: str = "") -> None:
         if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
-            self._say(f"{_labelled(self._label, what)}: {done} of {total}")
+            self._say(f"{_labelled(self._label, what)}: {done:.4g} of {total:.4g}")
 
 
 def _labelled(label: str, what: str) -> str:

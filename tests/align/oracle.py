@@ -12,7 +12,6 @@ from torch import Tensor
 from tests.symmetry.oracle import concatenated
 from weightspace.align.balance import block_weights
 from weightspace.align.problem import Problem
-from weightspace.align.term import Term
 from weightspace.symmetry import Element, Group, Spec, TensorSpec
 from weightspace.symmetry.axis import Axis, FixedAxis, GroupAxis, ProductAxis
 
@@ -133,8 +132,11 @@ def objective(spec: Spec, a: State, b: State, moved: State, *, balanced: bool) -
         for block in spec.blocks[name]
         if block.groups & {group.name for group in spec.groups}
     ]
-    terms = [Term(block, block.read(a[block.tensor]), block.read(b[block.tensor])) for block in parameters]
-    weights = block_weights(terms) if balanced else [1.0] * len(terms)
+    norms = [
+        (float(block.read(a[block.tensor]).double().norm()), float(block.read(b[block.tensor]).double().norm()))
+        for block in parameters
+    ]
+    weights = block_weights(parameters, norms) if balanced else [1.0] * len(parameters)
     return math.fsum(
         weight * float((block.read(a[block.tensor]).double() * block.read(moved[block.tensor]).double()).sum())
         for block, weight in zip(parameters, weights, strict=True)

@@ -183,7 +183,8 @@ def test_other_floating_types_are_matched_in_float32_and_keep_their_type(dtype: 
     spec = attention_spec()
     a, b = ({name: tensor.to(dtype) for name, tensor in state.items()} for state in pair(spec, 1))
     result = align(a, b, spec)
-    same = align(*({name: tensor.float() for name, tensor in state.items()} for state in (a, b)), spec)
+    wide_a, wide_b = ({name: tensor.float() for name, tensor in state.items()} for state in (a, b))
+    same = align(wide_a, wide_b, spec)
     assert all(torch.equal(result.element.perm(group.name), same.element.perm(group.name)) for group in spec.groups)
     assert result.objective_after == same.objective_after
     assert {tensor.dtype for tensor in result.apply(b).values()} == {dtype}
@@ -274,14 +275,17 @@ def test_a_lazy_checkpoint_is_read_once_to_be_checked_and_once_to_be_matched():
     spec = mlp_spec()
     a, b = (Lazy(state) for state in pair(spec, 0))
     align(a, b, spec)
-    assert set(a.reads.values()) | set(b.reads.values()) == {2}
+    assert a.reads == b.reads == {name: 1 if name == "4.bias" else 2 for name in spec.tensors}  # that one never moves
 
 
 def test_progress_counts_the_starts():
     a, b = pair(mlp_spec(), 0)
     seen = []
     align(a, b, mlp_spec(), restarts=3, progress=lambda *state: seen.append(state))
-    assert [(done, total) for done, total, _ in seen] == [(1, 3), (2, 3), (3, 3)]
+    done = [done for done, _, _ in seen]
+    assert done == sorted(done)
+    assert {0, 1, 2, 3} <= set(done)
+    assert {total for _, total, _ in seen} == {3}
     assert all(text.startswith("objective ") for *_, text in seen)
 
 

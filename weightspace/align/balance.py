@@ -11,31 +11,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weightspace.align.term import Term
+from weightspace.symmetry.block import Block
 
 
-def block_weights(terms: Sequence[Term]) -> list[float]:
+def block_weights(blocks: Sequence[Block], norms: Sequence[tuple[float, float]]) -> list[float]:
     """The weight of every block; it depends on norms alone, so that no permutation changes it.
 
     Args:
-        terms: All blocks of the objective.
+        blocks: All blocks of the objective.
+        norms: Frobenius norms of A and of B in each.
     """
-    own = [_inverse_root(float(term.a.norm()) * float(term.b.norm())) for term in terms]
+    own = [_inverse_root(a * b) for a, b in norms]
     beside: dict[str, float] = {}
-    for term, weight in zip(terms, own, strict=True):
-        if _is_matrix(term) and weight:
-            for group in term.block.groups:
+    for block, weight in zip(blocks, own, strict=True):
+        if _is_matrix(block) and weight:
+            for group in block.groups:
                 beside[group] = min(weight, beside.get(group, weight))
     weights = []
-    for term, weight in zip(terms, own, strict=True):
-        known = [beside[group] for group in term.block.groups if group in beside]
-        weights.append(weight if _is_matrix(term) or not known else min(known))
+    for block, weight in zip(blocks, own, strict=True):
+        known = [beside[group] for group in block.groups if group in beside]
+        weights.append(weight if _is_matrix(block) or not known else min(known))
     return weights
 
 
-def _is_matrix(term: Term) -> bool:
+def _is_matrix(block: Block) -> bool:
     """Whether the tensor extends along more than one axis. A fused bias has several dims on one."""
-    return sum(piece.index.numel() > 1 for piece in term.block.pieces) > 1
+    return sum(piece.index.numel() > 1 for piece in block.pieces) > 1
 
 
 def _inverse_root(product: float) -> float:

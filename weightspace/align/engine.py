@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from weightspace.align.alignment import Alignment, GroupReport
+from weightspace.align.contraction import inner_product
 from weightspace.align.method import Progress, Request, check_method, check_needs
-from weightspace.align.problem import Problem
-from weightspace.align.term import Term
+from weightspace.align.problem import DEFAULT_MEMORY, Problem
 from weightspace.errors import AlignmentError, CheckpointMismatchError
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import Element, Group, Spec
@@ -34,6 +36,8 @@ def align(
     forward: Callable[[Mapping[str, Tensor]], list[Tensor]] | None = None,
     program: Program | None = None,
     batches: Callable[[], Iterable[Inputs]] | None = None,
+    memory: int = DEFAULT_MEMORY,
+    journal: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Alignment:
     """Finds the group element that brings B closest to A.
@@ -50,6 +54,9 @@ def align(
             under the element found is measured, in float64.
         program: The network, for methods that run it.
         batches: Starts a fresh pass over calls of the network, for methods that need data.
+        memory: Bytes of blocks and costs that may be held at a time; part of what decides the result, by rounding.
+        journal: File in which a long search over weights notes every few minutes where it is. If it is there, the
+            search goes on from it, and ends as if it had never been interrupted; it is removed at the end.
         progress: Called with (steps done, steps in all, what is going on).
 
     Returns:
@@ -64,15 +71,18 @@ def align(
         raise AlignmentError(f"restarts: expected at least 1, found {restarts}")
     _check(a, spec, "A")
     _check(b, spec, "B")
-    request = Request(a, b, spec, torch.device(device), restarts, seed, progress, program, batches)
+    request = Request(
+        a, b, spec, torch.device(device), restarts, seed, progress, program, batches, memory,
+        None if journal is None else Path(journal),
+    )  # fmt: skip
     check_needs(method, request)
     began = time.perf_counter()
     problem = request.problem(balance=chosen.balanced)
     before = problem.objective()
     found = chosen.match(request)
     element = found.element
-    problem.move(problem.element.inverse().then(element))
-    return Alignment(
+    problem.move_to(element)
+    result = Alignment(
         spec=spec,
         element=element,
         method=method,
@@ -85,6 +95,9 @@ def align(
         seed=seed,
         figures=found.figures,
     )
+    if request.journal is not None:
+        request.journal.unlink(missing_ok=True)
+    return result
 
 
 def preservation_error(
@@ -117,7 +130,8 @@ def _report(problem: Problem, group: Group) -> GroupReport:
     perm = element.perm(name)
     back = Element(problem.spec.all_groups, {name: perm.argsort(dim=-1)} if name in element.perms else {})
     gain = math.fsum(
-        term.value() - Term(term.block, term.a, act_on_block(term.block, back, term.b)).value()
+        problem.value(term)
+        - term.weight * inner_product(problem.a(term), act_on_block(term.block, back, problem.b(term)))
         for term in problem.by_group[name]
     )
     return GroupReport(name, group.size, perm.numel() // group.size, element.moved(name), gain)

@@ -9,7 +9,6 @@ starts: what the other blocks say, and the order as it is, so that the step does
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -47,11 +46,12 @@ def joint_step(problem: Problem, outer: str, inner: Sequence[str], terms: Iterab
     terms = [term for term in terms if term.places(outer)]
     if not terms:
         return 0.0
-    pairs = _Pairs(outer, inner, terms)
+    pairs = _Pairs(problem, outer, inner, terms)
+    problem.work += pairs.work
     pairs.match_inner()
     scores = pairs.scores()
     chosen = assign(scores)
-    gain = float(assigned_score(scores, chosen)) - math.fsum(term.value() for term in terms)
+    gain = float(assigned_score(scores, chosen)) - problem.objective(terms)
     if not gain > ROUNDING * float(scores.abs().max()):
         return 0.0
     perms = {group: perm[torch.arange(len(chosen)), chosen] for group, perm in pairs.perms.items()}
@@ -62,17 +62,19 @@ def joint_step(problem: Problem, outer: str, inner: Sequence[str], terms: Iterab
 class _Pairs:
     """The inner matching problems of all pairs (outer index of A, outer index of B)."""
 
-    def __init__(self, outer: str, inner: Sequence[str], terms: Sequence[Term]) -> None:
+    def __init__(self, problem: Problem, outer: str, inner: Sequence[str], terms: Sequence[Term]) -> None:
         self.terms = []  # (a, b, inner groups): a and b with the outer dimension first, then inner ones, then the rest
         for term in terms:
             (at,) = term.places(outer)
             carried = [group for group in inner if term.places(group)]
             places = [term.places(group)[0] for group in carried]
-            rest = [dim for dim in range(term.a.dim()) if dim != at and dim not in places]
-            shape = [term.a.shape[at], *(term.a.shape[place] for place in places), -1]
-            a, b = (t.permute(at, *places, *rest).reshape(shape) for t in (term.a, term.b))
-            self.terms.append((a, b, carried))
+            sizes = term.block.shape
+            rest = [dim for dim in range(len(sizes)) if dim != at and dim not in places]
+            shape = [sizes[at], *(sizes[place] for place in places), -1]
+            a, b = (t.float().permute(at, *places, *rest).reshape(shape) for t in (problem.a(term), problem.b(term)))
+            self.terms.append((a * term.weight, b, carried))
         self.heads = self.terms[0][0].shape[0]
+        self.work = sum(2 * a.numel() * self.heads * (a.shape[1] if carried else 1) for a, _, carried in self.terms)
         sizes = {group: a.shape[1 + carried.index(group)] for a, _, carried in self.terms for group in carried}
         self.inner = [group for group in inner if group in sizes]
         self.perms = {group: torch.arange(n).expand(self.heads, self.heads, n) for group, n in sizes.items()}

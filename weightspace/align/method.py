@@ -8,16 +8,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from weightspace.align.problem import Problem
+from weightspace.align.problem import DEFAULT_MEMORY, Problem
 from weightspace.errors import AlignmentError
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import Element, Spec
 
-Progress = Callable[[int, int, str], None]
+Progress = Callable[[float, float, str], None]
 """Called with (steps done, steps in all, what is going on)."""
 
 
@@ -35,6 +36,8 @@ class Request:
         progress: Told how far the work is.
         program: The network, where it is at hand.
         batches: Starts a fresh pass over calls of the network, where there is data.
+        memory: Bytes of blocks and costs that may be held.
+        journal: File in which a long search notes where it is, and from which it goes on.
     """
 
     a: Mapping[str, Tensor]
@@ -46,12 +49,16 @@ class Request:
     progress: Progress | None = None
     program: Program | None = None
     batches: Callable[[], Iterable[Inputs]] | None = None
+    memory: int = DEFAULT_MEMORY
+    journal: Path | None = None
     _problems: dict[bool, Problem] = field(default_factory=dict, repr=False)
 
     def problem(self, *, balance: bool) -> Problem:
         """The matching problem over the blocks of the weights, read once; it stays where its last user moved it."""
         if balance not in self._problems:
-            self._problems[balance] = Problem(self.a, self.b, self.spec, self.device, balance=balance)
+            self._problems[balance] = Problem(
+                self.a, self.b, self.spec, self.device, balance=balance, memory=self.memory
+            )
         return self._problems[balance]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import torch
@@ -15,7 +14,7 @@ from weightspace.symmetry import Element
 ROUNDING = 1e-6  # gains below this share of the largest score are float32 rounding
 
 
-def single_step(problem: Problem, group: str, terms: Iterable[Term]) -> float:
+def single_step(problem: Problem, group: str, terms: Iterable[Term] | None = None) -> float:
     """Finds the best permutation of one group with all others held, and moves B if that raises the objective.
 
     An inner group gets one permutation per outer index. Where a block carries the group on two dimensions (a recurrent
@@ -24,15 +23,15 @@ def single_step(problem: Problem, group: str, terms: Iterable[Term]) -> float:
     Args:
         problem: The state of the descent.
         group: A movable group.
-        terms: The blocks to go by.
+        terms: The blocks to go by; all that carry the group by default.
 
     Returns:
         The gain over these blocks, 0 where nothing moved.
     """
-    terms = [term for term in terms if term.places(group)]
-    if not terms:
+    chosen = problem.by_group[group] if terms is None else [term for term in terms if term.places(group)]
+    if not chosen:
         return 0.0
-    scores = problem.scores(group, terms)
+    scores = problem.scores(group, None if terms is None else chosen)
     perm = assign(scores)
     stay = scores.diagonal(dim1=-2, dim2=-1).sum(-1, dtype=torch.float64)
     gain = float((assigned_score(scores, perm) - stay).sum())
@@ -40,12 +39,12 @@ def single_step(problem: Problem, group: str, terms: Iterable[Term]) -> float:
     if not gain > tolerance:
         return 0.0
     step = Element(problem.spec.all_groups, {group: perm})
-    if problem.is_linear(group, terms):
+    if problem.is_linear(group, chosen):
         problem.move(step)
         return gain
-    before = math.fsum(term.value() for term in terms)
+    before = problem.objective(chosen)
     problem.move(step)
-    gain = math.fsum(term.value() for term in terms) - before
+    gain = problem.objective(chosen) - before
     if gain > tolerance:
         return gain
     problem.move(step.inverse())

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from weightspace.symmetry.block import Block
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Term:
-    """One block of the objective: the inner product of ``a`` and ``b``, both float32 of shape ``block.shape``.
+    """One block of the objective; its values are with the `Problem`, and may be read anew whenever they are needed.
 
-    The weight of the block in the objective, where it has one, is a factor of ``a``.
+    Attributes:
+        block: The block.
+        weight: What its inner product counts in the objective.
     """
 
     block: Block
-    a: Tensor
-    b: Tensor
-
-    def value(self) -> float:
-        """The inner product, accumulated in float64."""
-        return float(torch.dot(self.a.reshape(-1).double(), self.b.reshape(-1).double()))
+    weight: float = 1.0
 
     def places(self, group: str) -> list[int]:
         """Dimensions of the block that carry a group."""
         return [place for place, dim in enumerate(self.block.dims) if dim.group == group]
+
+    def is_plain(self, group: str) -> bool:
+        """Whether the block carries the group once, and neither inside nor outside of another one."""
+        places = self.places(group)
+        return (
+            len(places) == 1
+            and not self.block.dims[places[0]].outer
+            and not any(places[0] in dim.outer for dim in self.block.dims)
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weightspace.align.joint import is_joint, joint_step
@@ -25,7 +25,7 @@ class Unit:
         """Blocks that the unit touches."""
         return problem.touched(self.groups)
 
-    def step(self, problem: Problem, terms: Iterable[Term] | None = None) -> float:
+    def step(self, problem: Problem, terms: Sequence[Term] | None = None) -> float:
         """Matches the unit with everything else held; B moves if that raises the objective.
 
         Args:
@@ -35,11 +35,11 @@ class Unit:
         Returns:
             The gain over these blocks, 0 where nothing moved.
         """
-        chosen = list(self.terms(problem) if terms is None else terms)
-        gain = joint_step(problem, self.groups[0], self.groups[1:], chosen) if len(self.groups) > 1 else 0.0
-        if gain > 0.0:
-            return gain
-        return sum(single_step(problem, group, chosen) for group in self.groups)
+        if len(self.groups) > 1:
+            gain = joint_step(problem, self.groups[0], self.groups[1:], self.terms(problem) if terms is None else terms)
+            if gain > 0.0:
+                return gain
+        return sum(single_step(problem, group, terms) for group in self.groups)
 
 
 def units_of(problem: Problem) -> list[Unit]:

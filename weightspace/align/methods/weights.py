@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from weightspace.align.descent import descend_from_starts
+from weightspace.align.journal import Journal
 from weightspace.align.method import Found, Request, method
+from weightspace.align.search import Search
 
 
 @method("weights", balanced=True)
@@ -20,5 +21,9 @@ def match_plain(request: Request) -> Found:
 
 def _match(request: Request, *, balance: bool) -> Found:
     problem = request.problem(balance=balance)
-    sweeps = descend_from_starts(problem, restarts=request.restarts, seed=request.seed, progress=request.progress)
+    journal = None
+    if request.journal is not None:
+        journal = Journal(request.journal, f"balance {balance}, {request.restarts} starts, seed {request.seed}")
+    search = Search(problem, restarts=request.restarts, seed=request.seed, progress=request.progress, journal=journal)
+    sweeps = search.run()
     return Found(problem.element, sweeps)

@@ -1,0 +1,199 @@
+"""Coordinate descent on the sum of bilinear assignments (Git Re-Basin, Ainsworth et al. 2022, section 3.2).
+
+The problem is NP-hard and descent ends in a local optimum, so it runs from several starts and keeps the best:
+
+1. *frontier*: groups are matched in the order in which they become known (`weightspace.align.frontier`). On a planted
+   permutation this alone finds it, where a start from the given order gets lost in residual networks.
+2. *given*: the order in which B comes, the start of the reference implementation.
+3. *held*: the same with the groups of residual streams held in that order until all others have settled.
+4. *kicks*: the best element so far with a share of every group shuffled. Descent from there finds what descent from
+   random elements does not (iterated local search, Lourenço et al. 2003).
+
+A search can be interrupted and go on: every `STRETCH` of work it forgets all costs and, where asked to, writes down
+where it is. It forgets in either case, so that the result is the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from weightspace.align.frontier import Frontier
+from weightspace.align.journal import Journal
+from weightspace.align.position import Best, Position
+from weightspace.align.problem import Problem
+from weightspace.align.unit import Unit, units_of
+from weightspace.symmetry import Element
+
+MOST_SWEEPS = 200
+PERFECT = 1e-9  # an objective this close to its bound leaves nothing to find
+KICK = 0.4  # share of the indices of a group that a kick shuffles
+STRETCH = 20_000_000_000_000  # operations between two notes of where the search is: minutes of a processor
+HUB = 3  # a group whose blocks also carry this many others is that of a residual stream
+FRONTIER, GIVEN, HELD = range(3)
+
+
+class Search:
+    """A descent from several starts, step by step.
+
+    Attributes:
+        problem: Moves as the search goes on.
+        at: Where the search is.
+        best: The best that was found so far.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        restarts: int,
+        seed: int,
+        progress: Callable[[float, float, str], None] | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        """Prepares a search, or one that goes on where the journal stands.
+
+        Args:
+            problem: Freshly made, at the identity.
+            restarts: Number of starts, at least 1; fewer where one of them cannot be beaten.
+            seed: Seed of visiting orders and random starts.
+            progress: Called with (starts done, with a fraction for the one at work, starts in all, what is going on).
+            journal: Where to write down where the search is, and from where to go on.
+
+        Raises:
+            AlignmentError: If the journal is of another search.
+        """
+        self.problem = problem
+        self.units = units_of(problem)
+        self._restarts, self._seed, self._progress, self._journal = restarts, seed, progress, journal
+        self._frontier = Frontier(problem, self.units)
+        self._near = _neighbours(problem, self.units)
+        self._random = torch.Generator()
+        self._stretch = 0
+        noted = journal.read(problem) if journal is not None else None
+        if noted is None:
+            self.best = Best(problem.objective(), problem.element, 0)
+            self.at = Position(start=-1)
+        else:
+            self.at, self.best = noted
+            self._random.set_state(self.at.random)
+            self._stretch = problem.work
+
+    def run(self) -> int:
+        """Searches to the end; the problem ends at the best element.
+
+        Returns:
+            Number of sweeps of the best start.
+        """
+        bound = (1 - PERFECT) * self.problem.upper_bound()
+        if self.at.start < 0:
+            self._begin(0)
+        while True:
+            while not self._step():
+                self._note()
+            objective = self.problem.objective()
+            if objective > self.best.objective:
+                self.best = Best(objective, self.problem.element, self.at.sweep)
+            if self.best.objective >= bound or self.at.start + 1 >= self._restarts:
+                break
+            self._begin(self.at.start + 1)
+        self._write()
+        self._tell(self._restarts)
+        self.problem.move_to(self.best.element)
+        return self.best.sweeps
+
+    def _begin(self, start: int) -> None:
+        """Puts the problem at a start."""
+        self._random.manual_seed(self._seed + start)
+        every = range(len(self.units))
+        self.problem.move_to(self.problem.spec.identity())
+        self.at = Position(start, stale=set(every))
+        held = [n for n in every if len(self._near[n]) >= HUB]
+        if start == FRONTIER:
+            self.at.waiting = list(every)
+        elif start == HELD and 0 < len(held) < len(self.units):
+            self.at.held = set(held)
+        elif start > GIVEN:
+            self.problem.move_to(self.best.element.then(_kick(self.problem, self._random)))
+        self._tell(start)
+
+    def _step(self) -> bool:
+        """Matches one unit; says whether the descent has settled."""
+        at = self.at
+        if at.waiting:
+            at.waiting.remove(self._frontier.match_next(at.waiting))
+            return False
+        while True:
+            if not at.order:
+                settled = not self.units or (at.sweep > 0 and not at.moved)
+                if (settled and not at.held) or at.sweep >= MOST_SWEEPS:
+                    return True
+                if settled:
+                    at.stale |= at.held
+                    at.held = set()
+                at.order = torch.randperm(len(self.units), generator=self._random).tolist()
+                at.sweep += 1
+                at.moved = False
+                self._tell(at.start + 1 - 0.5**at.sweep)
+            number = at.order.pop(0)
+            if number in at.stale and number not in at.held:
+                self._visit(number)
+                return False
+
+    def _visit(self, number: int) -> None:
+        unit = self.units[number]
+        self.at.stale.discard(number)
+        if unit.step(self.problem) > 0.0:
+            self.at.moved = True
+            self.at.stale |= self._near[number]
+            if not _settles(self.problem, unit):
+                self.at.stale.add(number)
+
+    def _note(self) -> None:
+        """Forgets what was carried along, and writes down where the search is, when it is time."""
+        if self.problem.work - self._stretch < STRETCH:
+            return
+        self.problem.forget_costs()
+        self._stretch = self.problem.work
+        self._write()
+
+    def _write(self) -> None:
+        if self._journal is not None:
+            self.at.random = self._random.get_state()
+            self._journal.write(self.problem, self.at, self.best)
+
+    def _tell(self, done: float) -> None:
+        if self._progress is not None:
+            sweep = f", sweep {self.at.sweep}" if self.at.sweep else ""
+            self._progress(done, self._restarts, f"objective {self.best.objective:.6g}{sweep}")
+
+
+def _neighbours(problem: Problem, units: list[Unit]) -> list[set[int]]:
+    """For every unit those with which it shares a block."""
+    carriers: dict[str, set[int]] = {}
+    for number, unit in enumerate(units):
+        for group in {group for term in unit.terms(problem) for group in term.block.groups}:
+            carriers.setdefault(group, set()).add(number)
+    return [
+        {other for group in unit.groups for other in carriers[group]} - {number} for number, unit in enumerate(units)
+    ]
+
+
+def _settles(problem: Problem, unit: Unit) -> bool:
+    """Whether one step is the best that the unit can do with the others held."""
+    return len(unit.groups) == 1 and problem.is_linear(unit.groups[0], unit.terms(problem))
+
+
+def _kick(problem: Problem, generator: torch.Generator) -> Element:
+    """An element that shuffles a share of the indices of every group."""
+    perms = {}
+    for group in problem.spec.groups:
+        shape = problem.element.perm(group.name).shape
+        rows = torch.arange(group.size).repeat(shape.numel() // group.size, 1)
+        for row in rows:
+            chosen = torch.randperm(group.size, generator=generator)[: max(2, math.ceil(KICK * group.size))]
+            row[chosen.sort().values] = chosen
+        perms[group.name] = rows.reshape(shape)
+    return Element(problem.spec.all_groups, perms)
