@@ -7,6 +7,7 @@ from tests.symmetry.samples import sample
 
 aten = torch.ops.aten
 CAT, STACK, PAD = aten.cat.default, aten.stack.default, aten.constant_pad_nd.default
+TOKENS = torch.randn(6, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 SAMPLES = [
     sample(CAT, "a c, b c -> [a+b] c; a|c b|c", lambda x, y: torch.cat([x, y]), (2, 4), (3, 4)),
@@ -26,6 +27,39 @@ SAMPLES = [
         (3,),
         (2,),
         case="with a constant",
+    ),
+    sample(
+        CAT,
+        "a b, b o -> [a+a] o",
+        lambda x, w: w[torch.cat([x.argmax(1), x.argmin(1)])],
+        (3, 4),
+        (4, 2),
+        case="of index numbers",
+    ),
+    sample(
+        CAT,
+        "b ., b ., b o -> . o",
+        lambda g, h, w: w[torch.cat([(TOKENS @ g.T).argmax(1), (TOKENS @ h.T).argmax(1)])],
+        (4, 3),
+        (4, 3),
+        (4, 2),
+        case="of numbers on two axes",
+    ),
+    sample(
+        CAT,
+        "a ., . o -> [a+.] o",
+        lambda x, w: w[torch.cat([x.argmax(1), torch.arange(2)])],
+        (3, 4),
+        (4, 2),
+        case="of numbers of an axis and others",
+    ),
+    sample(
+        CAT,
+        "a ., b . -> [a+b]",
+        lambda x, y: torch.cat([x.argmax(1), y.argmax(1)]) * 2.0,
+        (3, 4),
+        (3, 4),
+        case="of index numbers, used",
     ),
     sample(CAT, "a -> [a+1]", lambda x: torch.cat([x, torch.ones(1).double()]), (3,), case="with a single index"),
     sample(

@@ -48,6 +48,15 @@ def in_groups(x, gate, up, down):
     return torch.bmm(down[chosen], torch.bmm(up[chosen], x.unsqueeze(-1)).relu()).squeeze(-1)
 
 
+def second(x, gate, up, down):
+    """Two experts for every token, the second of which is chosen once the first is masked."""
+    scores = x @ gate.T
+    first = scores.argmax(-1, keepdim=True)
+    chosen = torch.cat([first, scores.scatter(-1, first, float("-inf")).argmax(-1, keepdim=True)], 1).reshape(-1)
+    hidden = torch.bmm(up[chosen], x.repeat_interleave(2, 0).unsqueeze(-1)).tanh()
+    return torch.bmm(down[chosen], hidden).squeeze(-1).view(6, 2, -1).sum(1)
+
+
 def dispatched(x, gate, up, down):
     """Tokens sent to their experts by a one-hot mask."""
     mask = F.one_hot((x @ gate.T).argmax(-1), 3).to(x.dtype)
@@ -152,6 +161,15 @@ SAMPLES = [
         (6, 2, 4),
         (6, 5, 2),
         case="in groups",
+    ),
+    sample(
+        None,
+        "e ., e i ., e o i -> . o; i|e",
+        lambda g, u, d: second(TOKENS, g, u, d),
+        (3, 4),
+        (3, 2, 4),
+        (3, 5, 2),
+        case="one after the other",
     ),
     sample(
         aten.eq.Tensor,

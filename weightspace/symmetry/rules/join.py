@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from weightspace.symmetry.axis import Run
-from weightspace.symmetry.call import Call
+from weightspace.symmetry.call import Call, TensorRef
+from weightspace.symmetry.choice import Values
 from weightspace.symmetry.context import Context
 from weightspace.symmetry.label import Fixed, Label, Labels, Sum, Uniform, Varying, resolve, side_by_side, structure
 from weightspace.symmetry.rules.registry import rule
@@ -22,15 +25,28 @@ def cat(context: Context, call: Call) -> Labels:
         return [Uniform(0)]
     rank = len(call.output.shape)
     along = call["dim"] % rank
+    numbers = _numbers(context, call, tensors)
     result: Labels = []
     for dim in range(rank):
         merged: Label = Uniform(tensors[0].shape[dim])
         if dim != along:
             for ref in tensors:
-                merged = context.unify(merged, context.get(ref)[dim])
+                merged = context.unify(merged, context.get(ref, valued=numbers)[dim])
         result.append(merged)
-    result[along] = resolve(side_by_side([context.get(ref)[along] for ref in tensors]))
+    result[along] = resolve(side_by_side([context.get(ref, valued=numbers)[along] for ref in tensors]))
     return [resolve(label) for label in result]
+
+
+def _numbers(context: Context, call: Call, tensors: Sequence[TensorRef]) -> bool:
+    """Whether all tensors hold numbers of indices of axes of one size: of one axis from now on, as the result does."""
+    values = [context.values[ref.key] for ref in tensors if ref.key in context.values]
+    if len(values) < len(tensors) or len({each.label.size for each in values}) > 1:
+        return False
+    axis: Label = Uniform(values[0].label.size)
+    for each in values:
+        axis = context.unify(axis, each.label)
+    context.assign(call.output, Values(axis, call.output.key, any(each.tied for each in values)))
+    return True
 
 
 @rule(aten.stack.default)

@@ -31,6 +31,7 @@ GENERIC = frozenset(
     transpose unbind unsqueeze var view
     """.split()  # noqa: SIM905
 )
+MASKING = frozenset(("masked_fill", "masked_fill_", "scatter", "scatter_"))
 LOOK_UPS = frozenset(("embedding", "gather", "index", "index_select"))
 
 
@@ -50,7 +51,7 @@ def may_tie(context: Context, ref: TensorRef, atoms: frozenset[Atom]) -> bool:
         return all(may_tie(context, operand, atoms) for operand in operands)
     if call.name in ("div", "div_", "mul", "mul_"):  # what is never zero makes nothing equal that it multiplies
         operands = [operand for operand in operands if not _is_positive(context, operand)] or operands
-    masked = call.name in ("masked_fill", "masked_fill_") and isinstance(call["value"], float)
+    masked = call.name in MASKING and isinstance(call.arguments.get("value"), float)
     if masked and math.isinf(call["value"]):  # what is masked to infinity is not among the chosen
         return may_tie(context, call["self"], atoms)
     return call.name not in GENERIC or any(may_tie(context, operand, atoms) for operand in operands)
