@@ -239,6 +239,14 @@ def test_misfits_freeze_both_sides_and_say_why():
     assert all(atom.frozen is not None and atom.frozen.startswith("add: products") for atom in (a, b, c))
 
 
+def test_what_has_no_identity_freezes_a_misfit_and_leaves_it_its_own():
+    algebra, a, b = Algebra(), Atom(2), Atom(3)
+    merged = algebra.unify(Product([a, b]), Product([Fixed(3, "first"), Uniform(2)]))
+    assert list(leaf_labels(merged)) == [a, b]
+    assert a.frozen
+    assert b.frozen
+
+
 @pytest.mark.parametrize("size", [0, 1, 5])
 def test_labels_of_unequal_size_do_not_unify(size):
     with pytest.raises(MisfitError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,6 +13,7 @@ from tests.symmetry.samples import Function, Sample, check, derived, sample, spe
 from weightspace.symmetry import derive
 
 SLOPES = torch.tensor([0.5, 0.25]).double()
+OFFSETS = torch.tensor([0.5, 0.25, 2.0]).double()
 HEADS = ((8, 4), (8, 4), (8, 4), (5, 8), (3, 4))  # Q, K, V, output and inputs, for two heads of width four
 
 
@@ -23,6 +26,13 @@ def attention(q: Tensor, k: Tensor, v: Tensor, o: Tensor, x: Tensor, *, slopes: 
     scores = heads(x @ q.T) @ heads(x @ k.T).transpose(1, 2)
     if slopes is not None:
         scores = scores * slopes[:, None, None]
+    return (scores.softmax(-1) @ heads(x @ v.T)).transpose(0, 1).reshape(len(x), -1) @ o.T
+
+
+def shuffled(q: Tensor, k: Tensor, v: Tensor, o: Tensor, x: Tensor) -> Tensor:
+    """Attention whose scores, tokens x heads, get numbers that were meant for heads x tokens."""
+    scores = heads(x @ q.T) @ heads(x @ k.T).transpose(1, 2)
+    scores = (scores.transpose(0, 1).reshape(6, 3) + OFFSETS.repeat(2)[:, None]).view(3, 2, 3).transpose(0, 1)
     return (scores.softmax(-1) @ heads(x @ v.T)).transpose(0, 1).reshape(len(x), -1) @ o.T
 
 
@@ -46,6 +56,13 @@ CASES = [
         lambda *operands: attention(*operands, slopes=SLOPES),
         *HEADS,
         case="heads that are told apart still host their bases",
+    ),
+    sample(
+        None,
+        ".*e i, .*e i, .*v i, o .*v, . i -> . o",
+        shuffled,
+        *HEADS,
+        case="heads beside ordered numbers of another structure still host their bases",
     ),
     sample(
         None,
@@ -122,8 +139,9 @@ def test_independence_per_outer_index(entry: Sample):
     check(entry)
 
 
-def test_heads_that_are_told_apart_are_an_ordered_group():
-    entry = sample(None, "", lambda *operands: attention(*operands, slopes=SLOPES), *HEADS)
+@pytest.mark.parametrize("run", [lambda *operands: attention(*operands, slopes=SLOPES), shuffled])
+def test_heads_that_are_told_apart_are_an_ordered_group(run: Callable[..., Tensor]):
+    entry = sample(None, "", run, *HEADS)
     spec = derive(Function(entry.run, entry.values).eval(), ())
     (ordered,) = [group for group in spec.all_groups if not group.movable]
     assert ordered.size == 2

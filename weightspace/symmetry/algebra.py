@@ -181,6 +181,9 @@ class Algebra:
             return self.join(x, y)
         except MisfitError as misfit:
             why = f"{self.reason}: {misfit}"
+            for label, other in ((x, y), (y, x)):
+                if x.size == y.size and not any(isinstance(leaf, Atom) for leaf in leaf_labels(resolve(other))):
+                    return self.freeze(self.fresh(label), why)  # no index of it is one of another label
             self.dissolve(x, why)
             self.dissolve(y, why)
             return Fixed(x.size, why)
