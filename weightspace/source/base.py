@@ -42,6 +42,17 @@ class Inputs:
 
         return Inputs(tuple(visit(value) for value in self.args), {k: visit(v) for k, v in self.kwargs.items()})
 
+    def tensors(self) -> list[torch.Tensor]:
+        """Every tensor of the call, in order."""
+        found: list[torch.Tensor] = []
+
+        def note(tensor: torch.Tensor) -> torch.Tensor:
+            found.append(tensor)
+            return tensor
+
+        self.map_tensors(note)
+        return found
+
     def cast(self, dtype: torch.dtype, device: torch.device | str) -> Inputs:
         """Return the call with floating tensors as `dtype` and every tensor on `device`."""
         return self.map_tensors(lambda t: t.to(device, dtype) if t.is_floating_point() else t.to(device))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,12 +11,15 @@ from torch import nn
 from torch.func import functional_call
 
 from weightspace.checkpoint import Checkpoint
-from weightspace.errors import CheckpointMismatchError, DataError, SourceError
+from weightspace.errors import CheckpointMismatchError, DataError, SourceError, WeightspaceError
 from weightspace.outputs import result_tensors
 from weightspace.source.base import Inputs, Source
 from weightspace.source.precision import InDouble
+from weightspace.source.random_state import fixed_random_state
+from weightspace.source.tapping import Visit, tapping
 from weightspace.source.user_error import describe
 from weightspace.structure import disposable
+from weightspace.symmetry.taps import Taps, derive_taps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,6 +68,7 @@ class Program:
         self._own = {name: tensor.detach() for name, tensor in own.items()}
         # Tables and masks that belong to the architecture: no checkpoint needs to hold them, though old ones do.
         self._constants = {name: buffer for name, buffer in module.named_buffers() if name not in own}
+        self._taps: dict[tuple[torch.Size, ...], Taps] = {}
 
     @classmethod
     def from_source(cls, source: Source, seed: int = 0, *, meta: bool = False) -> Program:
@@ -86,8 +90,10 @@ class Program:
         """The module's own tensors under all their names; not copies."""
         return dict(self._own)
 
-    def outputs(self, state: Mapping[str, Tensor], inputs: Inputs | None = None) -> list[Tensor]:
-        """Run the network without gradients and list its floating outputs, in the order in which it returns them.
+    def outputs(
+        self, state: Mapping[str, Tensor], inputs: Inputs | None = None, *, differentiable: bool = False
+    ) -> list[Tensor]:
+        """Run the network and list its floating outputs, in the order in which it returns them.
 
         What counts is what `weightspace.outputs.result_tensors` finds: of a transformers model not its hidden states.
 
@@ -96,12 +102,13 @@ class Program:
                 float32, float64 in float64 throughout, even where the code casts to less on the way. The device of the
                 weights is where the network runs.
             inputs: The call; the example call by default. Floating tensors are cast to the type of the weights.
+            differentiable: Keep what gradients by the weights need.
 
         Raises:
             CheckpointMismatchError: A tensor is missing.
             SourceError: The network's own code fails.
         """
-        results = result_tensors(self._run(state, inputs or self.inputs))
+        results = result_tensors(self._run(state, inputs or self.inputs, differentiable=differentiable))
         found = [tensor for tensor in results if tensor.is_floating_point() or tensor.is_complex()]
         if not found:
             raise SourceError(
@@ -123,18 +130,49 @@ class Program:
         Raises:
             DataError: The network does not take such samples.
         """
-        example = self.inputs.primary()
-        if example is not None and x.shape[1:] != example.shape[1:] and x[:1].numel() == example[:1].numel():
-            x = x.reshape(len(x), *example.shape[1:])
         try:
-            return self.outputs(state, self._call_on(x))[0]
+            return self.outputs(state, self.inputs_for(x))[0]
         except SourceError as error:
+            example = self.inputs.primary()
             if example is None or x.shape[1:] == example.shape[1:]:
                 raise
             raise DataError(
                 f"the data: expected samples of shape {tuple(example.shape[1:])} as {self._label} takes them, found "
                 f"{tuple(x.shape[1:])}; give other data, or the right --input-shape ({error})"
             ) from error
+
+    def inputs_for(self, x: Tensor) -> Inputs:
+        """The example call with a batch in place of its primary tensor, reshaped as for `prediction`."""
+        primary = self.inputs.primary()
+        if primary is not None and x.shape[1:] != primary.shape[1:] and x[:1].numel() == primary[:1].numel():
+            x = x.reshape(len(x), *primary.shape[1:])
+        return self.inputs.map_tensors(lambda tensor: x if tensor is primary else tensor)
+
+    def taps(self, inputs: Inputs) -> Taps:
+        """Where the groups of the network can be seen in a call with inputs of these shapes.
+
+        Raises:
+            TraceError: The forward pass cannot be recorded.
+        """
+        shapes = tuple(tensor.shape for tensor in inputs.tensors())
+        if shapes not in self._taps:
+            call = inputs.cast(torch.float32, "cpu")
+            self._taps[shapes] = derive_taps(self._module, call.args, call.kwargs)
+        return self._taps[shapes]
+
+    def visit(self, state: Mapping[str, Tensor], inputs: Inputs, taps: Taps, visit: Visit) -> None:
+        """Run the network without gradients and show the values at the taps as they come into being.
+
+        Args:
+            state: As for `outputs`.
+            inputs: The call.
+            taps: Those of `taps(inputs)`, or some of them.
+            visit: Called with every tap and its values, (samples, sizes of the outer groups..., n).
+
+        Raises:
+            SourceError: The network runs other operators than its trace, or its own code fails.
+        """
+        self._run(state, inputs, lambda: tapping(taps, visit, self._label))
 
     def check_state(self, state: Mapping[str, Any]) -> None:
         """Check that a state dict or checkpoint has the tensors of the network; reads no data of a `Checkpoint`.
@@ -166,15 +204,25 @@ class Program:
                 f"{where}{problems[0]} in {self._label}{more}; pass the --arch that these weights were trained with"
             )
 
-    def _run(self, state: Mapping[str, Tensor], inputs: Inputs) -> Any:
+    def _run(
+        self,
+        state: Mapping[str, Tensor],
+        inputs: Inputs,
+        within: Callable[[], AbstractContextManager[None]] = nullcontext,
+        *,
+        differentiable: bool = False,
+    ) -> Any:
         tensors = self._tensors(state)
         anchor = next((t for t in tensors.values() if t.is_floating_point()), torch.empty(0))
         call = inputs.cast(anchor.dtype, anchor.device)
         precision = InDouble() if anchor.dtype == torch.float64 else nullcontext()
-        with torch.no_grad(), _fixed_random_state(anchor.device), precision:
+        module = disposable(self._module)
+        with torch.set_grad_enabled(differentiable), fixed_random_state(anchor.device), precision:
             try:
-                module = disposable(self._module)
-                return functional_call(module, tensors, call.args, dict(call.kwargs), tie_weights=True)
+                with within():
+                    return functional_call(module, tensors, call.args, dict(call.kwargs), tie_weights=True)
+            except WeightspaceError:
+                raise
             except Exception as error:
                 primary = call.primary()
                 shape = f" on an input of shape {tuple(primary.shape)}" if primary is not None else ""
@@ -204,19 +252,7 @@ class Program:
             for name, tensor in (self._constants | given).items()
         }
 
-    def _call_on(self, x: Tensor) -> Inputs:
-        """The example call with `x` in place of its primary tensor."""
-        primary = self.inputs.primary()
-        return self.inputs.map_tensors(lambda tensor: x if tensor is primary else tensor)
-
 
 def _shape(state: Mapping[str, Any], name: str) -> tuple[int, ...]:
     found = state.info(name) if isinstance(state, Checkpoint) else state[name]
     return tuple(found.shape)
-
-
-@contextmanager
-def _fixed_random_state(device: torch.device) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(0)
-        yield

@@ -43,7 +43,7 @@ def derive(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] |
 
 def spec_of(context: Context) -> Spec:
     """Turns the labels of a finished pass into a specification."""
-    spec, names = named_spec(context, _is_free)
+    spec, names = named_spec(context, is_free)
     return replace(spec, freedoms=freedoms_of(context, names))
 
 
@@ -79,15 +79,18 @@ def named_spec(context: Context, movable: Callable[[Atom], bool]) -> tuple[Spec,
         for atom in carried
     ]
     groups.sort(key=lambda group: not group.movable)
-    tensors = {
-        name: TensorSpec(tuple(_axis(resolve(_fix(label, names)), names) for label in axes), _kind(context, name))
-        for name, axes in labels.items()
-    }
+    tensors = {name: TensorSpec(axes_of(axes, names), _kind(context, name)) for name, axes in labels.items()}
     uncovered = tuple(context.uncovered.values())
     return Spec(tuple(groups), tensors, recorded.aliases, uncovered, looks=recorded.looks), names
 
 
-def _is_free(atom: Atom) -> bool:
+def axes_of(labels: Iterable[Label], names: Mapping[Atom, str]) -> tuple[Axis, ...]:
+    """The axes of a tensor from its labels, none of them varying, and the names of the groups."""
+    return tuple(_axis(resolve(_fix(label, names)), names) for label in labels)
+
+
+def is_free(atom: Atom) -> bool:
+    """Whether the indices of an atom may be permuted."""
     return atom.frozen is None
 
 

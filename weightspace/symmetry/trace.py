@@ -38,6 +38,8 @@ class Trace:
             which dimensions their values vary.
         looks: Lines of the network's code that ask for values of a floating input, by which it may choose its way.
         values: Small tensors that do not depend on the weights and meet others that do, by key.
+        sequence: Names of all operators that ran, also of those that reach no output.
+        numbers: For each of ``calls`` its place in ``sequence``.
     """
 
     calls: tuple[Call, ...]
@@ -49,6 +51,8 @@ class Trace:
     constants: Mapping[int, tuple[bool, ...]]
     looks: tuple[str, ...] = ()
     values: Mapping[int, Tensor] = field(default_factory=dict)
+    sequence: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
 
 
 def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Trace:
@@ -79,7 +83,7 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | 
     try:
         # What a forward pass caches on its module would be empty here: a copy takes it.
         passing = disposable(module)
-        with torch.no_grad(), _without_fast_path(), recorder, BeforeDispatch():
+        with torch.no_grad(), without_fast_path(), recorder, BeforeDispatch():
             result = torch.func.functional_call(passing, meta, args, kwargs)
     except TraceError:
         raise
@@ -90,8 +94,10 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | 
     if not outputs or any(ref.key not in known for ref in outputs):
         raise TraceError("an output of the network is not the result of an operator of its forward pass")
     parameters = {id(parameter) for parameter in module.parameters()}
+    calls = reaching(recorder.calls, outputs)
+    place = {id(call): number for number, call in enumerate(recorder.calls)}
     return Trace(
-        reaching(recorder.calls, outputs),
+        calls,
         tensors,
         frozenset(name for name, tensor in names if name in meta and id(tensor) in parameters),
         {name: canonical[id(tensor)] for name, tensor in names if canonical[id(tensor)] != name},
@@ -100,6 +106,8 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | 
         recorder.constants,
         tuple(recorder.looks),
         recorder.values,
+        tuple(str(call.op) for call in recorder.calls),
+        tuple(place[id(call)] for call in calls),
     )
 
 
@@ -110,7 +118,7 @@ def _names(module: nn.Module) -> list[tuple[str, Tensor]]:
     return [(name, known[name]) for name in module.state_dict() if name in known]
 
 
-class _without_fast_path:  # noqa: N801 - a context manager
+class without_fast_path:  # noqa: N801 - a context manager
     """The fused transformer kernel is one opaque operator: run its parts instead."""
 
     def __enter__(self) -> None:
