@@ -34,6 +34,28 @@ def align(
     data: options.Data = None,
     mean: options.Mean = None,
     std: options.Std = None,
+    bound: Annotated[
+        bool, typer.Option("--bound", help="Also compute what no alignment can exceed; slow on large networks.")
+    ] = False,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            "--memory",
+            min=0.0,
+            metavar="GB",
+            help="Memory for weights and costs while aligning. Default: 8.",
+            show_default=False,
+        ),
+    ] = None,
+    journal: Annotated[
+        Path | None,
+        typer.Option(
+            "--journal",
+            metavar="FILE",
+            help="Note every few minutes where the search is; the same command goes on from there after it was killed.",
+            show_default=False,
+        ),
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     as_json: options.Json = False,
@@ -47,6 +69,7 @@ def align(
     request = PairRequest(
         a, b, arch, activation, options.positive_integers("--input-shape", input_shape),
         data, options.floats("--mean", mean), options.floats("--std", std), method, restarts, seed, device,
+        bound, memory, journal,
     )  # fmt: skip
     with console.owning_stdout():
         _run(console, request, output, alignment)
@@ -61,6 +84,8 @@ def _run(console: Console, request: PairRequest, output: Path, alignment_file: P
     check_output(output, [request.a, request.b])
     if alignment_file is not None:
         check_file(alignment_file, [request.a, request.b, output])
+    if request.journal is not None:
+        check_file(request.journal, [request.a, request.b, output])
     pair = opened(request, console, evaluates=False)
     result = align_pair(pair, console)
     provenance = pair.provenance("wsp align", result.recipe())

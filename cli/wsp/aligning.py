@@ -55,7 +55,7 @@ def align_pair(pair: Pair, console: Console) -> AlignedPair:
         AlignmentError: No alignment can be computed.
         VerificationError: The aligned network is another function.
     """
-    from weightspace.align import align
+    from weightspace.align import DEFAULT_MEMORY, align
 
     network = pair.network
     assert network is not None
@@ -70,6 +70,9 @@ def align_pair(pair: Pair, console: Console) -> AlignedPair:
             seed=pair.request.seed,
             device=pair.device,
             forward=_forward(pair, network),
+            memory=DEFAULT_MEMORY if pair.request.memory is None else int(pair.request.memory * 2**30),
+            journal=pair.request.journal,
+            bound=pair.request.bound,
             progress=step,
         )
     error = alignment.preservation_error
@@ -95,6 +98,9 @@ def show_alignment(console: Console, result: AlignedPair, title: str) -> None:
         f"objective of {alignment.method}: {alignment.objective_before:.6g} before, {alignment.objective_after:.6g} "
         f"after, in {counted(alignment.sweeps, 'sweep')} and {alignment.seconds:.1f} s"
     )
+    if alignment.objective_bound:
+        share = alignment.objective_after / alignment.objective_bound
+        console.line(f"no alignment exceeds {alignment.objective_bound:.6g}: this one reaches {share:.1%} of that")
     if alignment.preservation_error is not None:
         console.line(f"outputs of B before and after differ by {alignment.preservation_error:.1e} of their size")
 

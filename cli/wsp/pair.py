@@ -35,6 +35,9 @@ class PairRequest:
     restarts: int
     seed: int
     device: str
+    bound: bool = False
+    memory: float | None = None
+    journal: Path | None = None
 
 
 @dataclass(frozen=True)

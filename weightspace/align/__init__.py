@@ -4,8 +4,10 @@ from weightspace.align import methods
 from weightspace.align.alignment import Alignment, GroupReport
 from weightspace.align.engine import align
 from weightspace.align.method import METHODS, Found, Method, Request, check_method, method
+from weightspace.align.problem import DEFAULT_MEMORY
 
 __all__ = [
+    "DEFAULT_MEMORY",
     "METHODS",
     "Alignment",
     "Found",

@@ -23,6 +23,7 @@ _STORED = (
     "method",
     "objective_before",
     "objective_after",
+    "objective_bound",
     "preservation_error",
     "sweeps",
     "seconds",
@@ -60,6 +61,7 @@ class Alignment:
         method: Name of the method that found it.
         objective_before: Sum over blocks of the inner products of A and B as they were, in the weights of the method.
         objective_after: The same with B aligned.
+        objective_bound: What no group element exceeds; None where it was not asked for.
         preservation_error: Relative change of the output of B under the element, measured; None where no network was at
             hand to run.
         groups: One report per movable group.
@@ -74,6 +76,7 @@ class Alignment:
     method: str
     objective_before: float
     objective_after: float
+    objective_bound: float | None
     preservation_error: float | None
     groups: tuple[GroupReport, ...]
     sweeps: int
@@ -91,6 +94,7 @@ class Alignment:
             "method": self.method,
             "objective_before": self.objective_before,
             "objective_after": self.objective_after,
+            "objective_bound": self.objective_bound,
             "preservation_error": self.preservation_error,
             "groups": [
                 {"name": g.name, "size": g.size, "copies": g.copies, "moved": g.moved, "gain": g.gain}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from weightspace.align.alignment import Alignment, GroupReport
+from weightspace.align.bound import upper_bound
 from weightspace.align.contraction import inner_product
 from weightspace.align.method import Progress, Request, check_method, check_needs
 from weightspace.align.problem import DEFAULT_MEMORY, Problem
@@ -38,6 +39,7 @@ def align(
     batches: Callable[[], Iterable[Inputs]] | None = None,
     memory: int = DEFAULT_MEMORY,
     journal: str | os.PathLike[str] | None = None,
+    bound: bool = False,
     progress: Progress | None = None,
 ) -> Alignment:
     """Finds the group element that brings B closest to A.
@@ -57,6 +59,8 @@ def align(
         memory: Bytes of blocks and costs that may be held at a time; part of what decides the result, by rounding.
         journal: File in which a long search over weights notes every few minutes where it is. If it is there, the
             search goes on from it, and ends as if it had never been interrupted; it is removed at the end.
+        bound: Also compute what no alignment exceeds (`weightspace.align.bound`); on large networks that takes longer
+            than aligning.
         progress: Called with (steps done, steps in all, what is going on).
 
     Returns:
@@ -88,6 +92,7 @@ def align(
         method=method,
         objective_before=before,
         objective_after=problem.objective(),
+        objective_bound=upper_bound(problem) if bound else None,
         preservation_error=None if forward is None else preservation_error(spec, element, b, forward),
         groups=tuple(_report(problem, group) for group in spec.groups),
         sweeps=found.sweeps,

@@ -12,6 +12,7 @@ from weightspace.align.balance import block_weights
 from weightspace.align.contraction import contract, inner_product
 from weightspace.align.shelf import Shelf
 from weightspace.align.term import Term
+from weightspace.assignment import Matching
 from weightspace.symmetry import Element, Spec
 from weightspace.symmetry.action import act_on_block
 from weightspace.symmetry.block import Block
@@ -36,6 +37,7 @@ class Problem:
         norms: Frobenius norms of A and of B for each block; no group element changes them.
         memory: Bytes of blocks and costs that may be held.
         work: Floating-point operations that forming costs has taken so far.
+        matchings: The last assignment of each group, from which the next one starts; a group that is moved loses it.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Problem:
         self.element = spec.identity()
         self.movable = {group.name for group in spec.groups}
         self.work = 0
+        self.matchings: dict[str, Matching] = {}
         self._a, self._b, self._device = a, b, device
         self.memory = memory
         self._shelf = Shelf(memory)
@@ -101,6 +104,8 @@ class Problem:
         moving = {name for name in step.perms if step.moved(name)}
         if not moving:
             return
+        for group in moving:
+            self.matchings.pop(group, None)
         touched = self.touched(moving)
         stale = {group for term in touched for group in term.block.groups & self.movable}
         for group in stale:
@@ -118,7 +123,8 @@ class Problem:
         self.move(self.element.inverse().then(element))
 
     def forget_costs(self) -> None:
-        """Drops all costs, so that what follows does not depend on how they came about."""
+        """Drops all costs and assignments, so that what follows does not depend on how they came about."""
+        self.matchings.clear()
         self._shelf.drop([("costs", group) for group in self.movable])
 
     def scores(self, group: str, terms: Collection[Term] | None = None) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 
 from weightspace.align.problem import Problem
 from weightspace.align.term import Term
-from weightspace.assignment import assign, assigned_score
+from weightspace.assignment import Matching, solve
 from weightspace.symmetry import Element
 
 ROUNDING = 1e-6  # gains below this share of the largest score are float32 rounding
@@ -32,15 +32,20 @@ def single_step(problem: Problem, group: str, terms: Iterable[Term] | None = Non
     if not chosen:
         return 0.0
     scores = problem.scores(group, None if terms is None else chosen)
-    perm = assign(scores)
+    matching = solve(scores, warm=None if terms is not None else problem.matchings.get(group))
+    if terms is None:
+        problem.matchings[group] = matching
+    perm = matching.columns
     stay = scores.diagonal(dim1=-2, dim2=-1).sum(-1, dtype=torch.float64)
-    gain = float((assigned_score(scores, perm) - stay).sum())
+    gain = float((matching.value - stay.cpu()).sum())
     tolerance = ROUNDING * float(scores.abs().max())
     if not gain > tolerance:
         return 0.0
     step = Element(problem.spec.all_groups, {group: perm})
     if problem.is_linear(group, chosen):
         problem.move(step)
+        if terms is None:
+            problem.matchings[group] = _after(matching)
         return gain
     before = problem.objective(chosen)
     problem.move(step)
@@ -49,3 +54,10 @@ def single_step(problem: Problem, group: str, terms: Iterable[Term] | None = Non
         return gain
     problem.move(step.inverse())
     return 0.0
+
+
+def _after(matching: Matching) -> Matching:
+    """The same matching once B has moved by it: every unit is in its slot, and its price came along."""
+    n = matching.columns.shape[-1]
+    columns = torch.arange(n).expand_as(matching.columns)
+    return Matching(columns, matching.prices.gather(-1, matching.columns), matching.value, matching.gap)
