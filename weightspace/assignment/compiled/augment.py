@@ -11,6 +11,7 @@ from weightspace.assignment.compiled.rows import best_two, find, relax
 @njit(nogil=True)
 def augment(
     scores: np.ndarray,
+    blank: np.ndarray,
     live: np.ndarray,
     price: np.ndarray,
     column: np.ndarray,
@@ -24,7 +25,6 @@ def augment(
     that it likes best. Prices of the columns passed rise so that every row stays content.
     """
     m = price.size
-    blank = np.zeros(m, scores.dtype)
     distance, open_price = np.empty(m), np.empty(m)
     parent = np.empty(m, np.int32)
     passed, at = np.empty(m, np.int64), np.empty(m)

@@ -1,8 +1,10 @@
 """Bids: rows take columns and raise their prices, at no loss (JV's row reduction) or at a small one (the auction).
 
-Rows are numbered 0..m-1; those that are not `live` score nothing anywhere and wait until the end. `column[i]` is the
-column of row i and `owner[j]` the row of column j, -1 for none. Prices are such that every row that has a column is
-content with it: no other is better by more than the tolerance in force.
+Rows are numbered 0..m-1. Those that are not `live` score nothing anywhere: `blank`, one row of zeros that stays in the
+cache, stands for all of them. As long as all prices of free columns are zero they can take any of those, so they wait
+until the end; an auction breaks that, and after it they bid like the others (`everyone`). `column[i]` is the column of
+row i and `owner[j]` the row of column j, -1 for none. Prices are such that every row that has a column is content with
+it: no other is better by more than the tolerance in force.
 """
 
 from __future__ import annotations
@@ -15,27 +17,35 @@ from weightspace.assignment.compiled.rows import best_two
 
 @njit(nogil=True)
 def take_free(
-    scores: np.ndarray, live: np.ndarray, price: np.ndarray, column: np.ndarray, owner: np.ndarray, queue: np.ndarray
+    scores: np.ndarray,
+    blank: np.ndarray,
+    live: np.ndarray,
+    everyone: bool,
+    price: np.ndarray,
+    column: np.ndarray,
+    owner: np.ndarray,
+    queue: np.ndarray,
 ) -> int:
     """Keeps the columns that rows are content with and gives free ones to rows that like them best.
 
-    Returns the number of live rows left without a column; they are in `queue`.
+    Returns the number of bidding rows left without a column; they are in `queue`.
     """
     owner[:] = -1
     liked = np.empty(live.size, np.int64)
     for i in range(live.size):
-        if not live[i]:
+        if not (live[i] or everyone):
             column[i] = -1
             continue
-        best, liked[i], _ = best_two(scores[i], price)
+        row = scores[i] if live[i] else blank
+        best, liked[i], _ = best_two(row, price)
         j = column[i]
-        if j >= 0 and owner[j] < 0 and scores[i, j] - price[j] >= best:
+        if j >= 0 and owner[j] < 0 and row[j] - price[j] >= best:
             owner[j] = i
         else:
             column[i] = -1
     count = 0
     for i in range(live.size):
-        if live[i] and column[i] < 0:
+        if (live[i] or everyone) and column[i] < 0:
             if owner[liked[i]] < 0:
                 owner[liked[i]] = i
                 column[i] = liked[i]
@@ -57,6 +67,8 @@ def _equal_free(row: np.ndarray, price: np.ndarray, owner: np.ndarray, best: flo
 @njit(nogil=True)
 def reduce_rows(
     scores: np.ndarray,
+    blank: np.ndarray,
+    live: np.ndarray,
     price: np.ndarray,
     column: np.ndarray,
     owner: np.ndarray,
@@ -77,13 +89,14 @@ def reduce_rows(
             i = queue[done]
             done += 1
             while True:
-                best, j, second = best_two(scores[i], price)
+                row = scores[i] if live[i] else blank
+                best, j, second = best_two(row, price)
                 budget -= 1
                 strictly = second < best and second > -np.inf
                 if strictly:
                     price[j] += best - second
                 elif owner[j] >= 0:
-                    free = _equal_free(scores[i], price, owner, best)
+                    free = _equal_free(row, price, owner, best)
                     if free < 0:
                         waiting[left] = i
                         left += 1
@@ -115,6 +128,7 @@ def reduce_rows(
 @njit(nogil=True)
 def auction(
     scores: np.ndarray,
+    blank: np.ndarray,
     live: np.ndarray,
     price: np.ndarray,
     column: np.ndarray,
@@ -131,12 +145,11 @@ def auction(
         owner[:] = -1
         count = 0
         for i in range(live.size - 1, -1, -1):
-            if not live[i]:
-                continue
             j = column[i]
             if j >= 0:
-                best, _, _ = best_two(scores[i], price)
-                if owner[j] < 0 and scores[i, j] - price[j] >= best - step:
+                row = scores[i] if live[i] else blank
+                best, _, _ = best_two(row, price)
+                if owner[j] < 0 and row[j] - price[j] >= best - step:
                     owner[j] = i
                     continue
                 column[i] = -1
@@ -147,7 +160,7 @@ def auction(
                 return
             budget -= 1
             i = stack[count - 1]
-            best, j, second = best_two(scores[i], price)
+            best, j, second = best_two(scores[i] if live[i] else blank, price)
             price[j] += best - second + step
             out = owner[j]
             owner[j] = i

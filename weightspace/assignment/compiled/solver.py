@@ -57,36 +57,42 @@ def optimise(scores: np.ndarray, live: np.ndarray, price: np.ndarray, column: np
     """
     m = price.size
     owner, queue = np.empty(m, np.int32), np.empty(m, np.int64)
+    blank = np.zeros(m, scores.dtype)
     rows = live.sum()
     free = 0
     if warm:
-        free = take_free(scores, live, price, column, owner, queue)
-        free = reduce_rows(scores, price, column, owner, queue, free, 4 * rows)
+        free = take_free(scores, blank, live, False, price, column, owner, queue)
+        free = reduce_rows(scores, blank, live, price, column, owner, queue, free, 4 * rows)
     if not warm or free > FREE_WARM * rows:
         price[:] = 0.0
         column[:] = -1
-        free = take_free(scores, live, price, column, owner, queue)
-        free = reduce_rows(scores, price, column, owner, queue, free, (4 if m <= SMALL else 2) * rows)
+        free = take_free(scores, blank, live, False, price, column, owner, queue)
+        free = reduce_rows(scores, blank, live, price, column, owner, queue, free, (4 if m <= SMALL else 2) * rows)
         if m > SMALL and free > FREE_COLD * rows:
             steps = STEPS * _scale(scores, live)
             if steps[-1] > 0:
-                auction(scores, live, price, column, owner, steps, AUCTION_BIDS * rows)
-                free = take_free(scores, live, price, column, owner, queue)
-                free = reduce_rows(scores, price, column, owner, queue, free, 4 * rows)
-    augment(scores, live, price, column, owner, queue, free)
-    _place_the_rest(scores, live, price, column, owner, queue)
+                auction(scores, blank, live, price, column, owner, steps, AUCTION_BIDS * m)
+                free = take_free(scores, blank, live, True, price, column, owner, queue)
+                free = reduce_rows(scores, blank, live, price, column, owner, queue, free, 4 * m)
+    augment(scores, blank, live, price, column, owner, queue, free)
+    _place_the_rest(scores, blank, live, price, column, owner, queue)
 
 
 @njit(nogil=True)
 def _place_the_rest(
-    scores: np.ndarray, live: np.ndarray, price: np.ndarray, column: np.ndarray, owner: np.ndarray, queue: np.ndarray
+    scores: np.ndarray,
+    blank: np.ndarray,
+    live: np.ndarray,
+    price: np.ndarray,
+    column: np.ndarray,
+    owner: np.ndarray,
+    queue: np.ndarray,
 ) -> None:
-    """Rows that score nothing take the free columns, which cost them nothing if they are the cheapest."""
+    """Rows without a column, which score nothing, take the free ones: at no loss if those are the cheapest."""
     least = price.min() if price.size else 0.0
-    count = 0
-    j = 0
+    count = j = 0
     for i in range(live.size):
-        if not live[i]:
+        if column[i] < 0:
             while j < price.size and (owner[j] >= 0 or price[j] > least):
                 j += 1
             if j < price.size:
@@ -95,7 +101,7 @@ def _place_the_rest(
             else:
                 queue[count] = i
                 count += 1
-    augment(scores, live, price, column, owner, queue, count)
+    augment(scores, blank, live, price, column, owner, queue, count)
     if price.size:
         price -= price.min()
 
