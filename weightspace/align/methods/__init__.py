@@ -1,5 +1,5 @@
 """The ways to align, a file each; importing this package fills `weightspace.align.method.METHODS`."""
 
-from weightspace.align.methods import weights
+from weightspace.align.methods import activations, weights
 
-__all__ = ["weights"]
+__all__ = ["activations", "weights"]
