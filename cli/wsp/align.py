@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,12 @@ from wsp import options
 from wsp.console import Console
 from wsp.errors import reports_errors
 from wsp.pair import PairRequest
+
+if TYPE_CHECKING:
+    from weightspace.checkpoint import Checkpoint
+
+_LARGEST_FILE = 2 << 30  # bytes
+_SHARD = 1 << 30
 
 
 @reports_errors
@@ -96,6 +102,7 @@ def _run(console: Console, request: PairRequest, output: Path, alignment_file: P
         aliases=pair.b.aliases(),
         inputs=[request.a, request.b],
         companions=companions_of(pair.b),
+        max_shard_bytes=_shard_bytes(output, pair.b),
     )
     if alignment_file is not None:
         result.alignment.save(alignment_file)
@@ -103,3 +110,11 @@ def _run(console: Console, request: PairRequest, output: Path, alignment_file: P
     console.document({**document, "notes": console.notes})
     show_alignment(console, result, f"{request.b} aligned to {request.a}")
     console.line(f"written to {output}")
+
+
+def _shard_bytes(output: Path, checkpoint: Checkpoint) -> int | None:
+    """Shards for a folder of large weights, so that no more than one is held while they are written."""
+    from weightspace.checkpoint.guard import is_single_file
+
+    size = sum(checkpoint.info(name).nbytes for name in checkpoint)
+    return None if is_single_file(output) or size <= _LARGEST_FILE else _SHARD

@@ -26,15 +26,15 @@ class AlignedPair:
     """A, B and B in the coordinates of A.
 
     Attributes:
-        a: Tensors of the reference.
+        a: Tensors of the reference, read when they are asked for, as are those of B.
         b: Tensors of the other network.
         aligned: Tensors of B after the alignment; the same function as `b`.
         alignment: What was found.
     """
 
-    a: dict[str, Tensor]
-    b: dict[str, Tensor]
-    aligned: dict[str, Tensor]
+    a: Mapping[str, Tensor]
+    b: Mapping[str, Tensor]
+    aligned: Mapping[str, Tensor]
     alignment: Alignment
 
     def recipe(self) -> dict[str, Any]:
@@ -59,11 +59,10 @@ def align_pair(pair: Pair, console: Console) -> AlignedPair:
 
     network = pair.network
     assert network is not None
-    a, b = pair.a.tensors(), pair.b.tensors()
     with console.progress("aligning") as step:
         alignment = align(
-            network.under_spec_names(a),
-            network.under_spec_names(b),
+            network.under_spec_names(pair.a),
+            network.under_spec_names(pair.b),
             network.spec,
             method=pair.request.method,
             restarts=pair.request.restarts,
@@ -83,7 +82,7 @@ def align_pair(pair: Pair, console: Console) -> AlignedPair:
             f"{pair.b.path}: expected the same outputs after aligning, found a relative difference of {error:.1e}; "
             "nothing was written: run wsp spec --verify on this network and report it"
         )
-    return AlignedPair(a, b, alignment.apply(b), alignment)
+    return AlignedPair(pair.a, pair.b, alignment.lazily(pair.b), alignment)
 
 
 def show_alignment(console: Console, result: AlignedPair, title: str) -> None:
@@ -106,7 +105,8 @@ def show_alignment(console: Console, result: AlignedPair, title: str) -> None:
 
 
 def on(device: torch.device, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on a device; tied tensors stay one."""
+    """The tensors on a device, all of them; tied tensors stay one."""
+    tensors = dict(tensors)
     moved = {id(tensor): tensor.to(device) for tensor in tensors.values()}
     return {name: moved[id(tensor)] for name, tensor in tensors.items()}
 
@@ -116,6 +116,8 @@ def _forward(pair: Pair, network: Network) -> Callable[[Mapping[str, Tensor]], l
     program = network.program
     if program is None:
         return None
+    if network.streams:
+        return lambda state: program.outputs(program.streamed(state, device=pair.device))
     if pair.data is None:
         return lambda state: program.outputs(on(pair.device, state))
     x = next(iter(pair.data.evaluation(samples=_COMPARED_EXAMPLES))).x

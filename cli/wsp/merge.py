@@ -63,7 +63,7 @@ def _run(console: Console, request: PairRequest, output: Path, t: float, reset_s
     check_output(output, [request.a, request.b])
     pair = opened(request, console, evaluates=False, network=not no_align or request.data is not None)
     result = None if no_align else align_pair(pair, console)
-    a, b = pair.a.tensors(), pair.b.tensors() if result is None else result.aligned
+    a, b = pair.a.tensors(), pair.b.tensors() if result is None else dict(result.aligned)
     program = None if pair.network is None else pair.network.program
     batches = None if pair.data is None else pair.data.statistics(reset_samples)
     merged = merge_weights(on(pair.device, a), on(pair.device, b), t=t, program=program, batches=batches)

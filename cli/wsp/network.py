@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from weightspace.source import Program, Source
     from weightspace.symmetry.spec import Spec
     from weightspace.symmetry.verify import Verification
+    from weightspace.views import TensorView
 
-_LARGEST_TRIED = 500_000_000  # parameters of a network that is built with weights to see why it cannot be traced
+LARGEST_HELD = 500_000_000  # parameters of a network that is built with weights of its own
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,17 @@ class Network:
     program: Program | None
     label: str
 
-    def under_spec_names(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Tensors by the names of the spec: a tied one may be stored under another of its names."""
-        named = {self.spec.aliases.get(name, name): tensor for name, tensor in tensors.items()}
-        return named | {name: tensor for name, tensor in tensors.items() if name in self.spec.tensors}
+    def under_spec_names(self, tensors: Mapping[str, Tensor]) -> TensorView:
+        """Tensors by the names of the spec, read when they are asked for: a tied one may be stored under another."""
+        from weightspace.views import TensorView
+
+        named = {self.spec.aliases.get(name, name): name for name in tensors}
+        return TensorView(tensors, names=named | {name: name for name in tensors if name in self.spec.tensors})
+
+    @property
+    def streams(self) -> bool:
+        """Whether it is too large to be run with all its weights in memory."""
+        return self.program is not None and self.program.parameters > LARGEST_HELD
 
 
 def is_saved_spec(arch: str | None) -> bool:
@@ -99,7 +107,9 @@ def network_of(
         return Network(spec, None, None, arch)
     first = checkpoints[0] if checkpoints else None
     source = resolve_source(arch, checkpoint=first, activation=activation, input_shape=input_shape)
-    program = Program.from_source(source, meta=not runs)
+    program = Program.from_source(source, meta=True)
+    if runs and program.parameters <= LARGEST_HELD:
+        program = Program.from_source(source)
     for checkpoint in checkpoints:
         program.check_state(checkpoint)
     return Network(derived(source), source, program if runs else None, source.label)
@@ -120,7 +130,7 @@ def derived(source: Source) -> Spec:
         try:
             return derive(module, inputs.args, inputs.kwargs)
         except TraceError:
-            if sum(parameter.numel() for parameter in module.parameters()) > _LARGEST_TRIED:
+            if sum(parameter.numel() for parameter in module.parameters()) > LARGEST_HELD:
                 raise
             return derive(source.build(), inputs.args, inputs.kwargs)
     except TraceError as error:
@@ -155,11 +165,15 @@ def verified(network: Network, console: Console, *, seed: int, thorough: bool) -
 
 
 def require_verified(network: Network, console: Console, *, seed: int) -> None:
-    """The cheap check, which every use of a derived symmetry begins with.
+    """The cheap check, which every use of a derived symmetry begins with, on random weights.
+
+    Not of networks that are too large for that: what is done to their weights is checked on the weights themselves.
 
     Raises:
         VerificationError: A random element of the group changes the function.
     """
+    if network.streams:
+        return
     result = verified(network, console, seed=seed, thorough=False)
     if not result.verified:
         raise VerificationError(

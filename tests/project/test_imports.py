@@ -9,7 +9,7 @@ import pytest
 
 FLOORS = (
     {"errors"},
-    {"atomic", "outputs", "structure"},
+    {"atomic", "outputs", "structure", "views"},
     {"checkpoint", "data", "symmetry", "assignment"},
     {"source"},
     {"stats"},

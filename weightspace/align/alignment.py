@@ -17,6 +17,7 @@ from torch import Tensor
 from weightspace.atomic import explain_os_errors, new_files
 from weightspace.errors import AlignmentError, SpecError
 from weightspace.symmetry import Element, Spec
+from weightspace.views import TensorView
 
 METADATA_KEY = "wsp.alignment"
 _STORED = (
@@ -87,6 +88,10 @@ class Alignment:
     def apply(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Carries weights, a task vector, gradients or moments of B into the coordinates of A (see `Spec.apply`)."""
         return self.spec.apply(self.element, tensors)
+
+    def lazily(self, tensors: Mapping[str, Tensor]) -> TensorView:
+        """The same one by one, as the tensors are read from the result: nothing is held."""
+        return TensorView(tensors, change=lambda name, tensor: self.spec.apply_tensor(self.element, name, tensor))
 
     def report(self) -> dict[str, Any]:
         """Everything but the permutations, as JSON-ready values."""

@@ -21,6 +21,7 @@ from weightspace.source import Inputs, Program
 from weightspace.symmetry import Element, Group, Spec
 from weightspace.symmetry.action import act_on_block
 from weightspace.symmetry.verify import relative_error
+from weightspace.views import TensorView
 
 DEFAULT_RESTARTS = 10
 
@@ -108,9 +109,21 @@ def align(
 def preservation_error(
     spec: Spec, element: Element, state: Mapping[str, Tensor], forward: Callable[[Mapping[str, Tensor]], list[Tensor]]
 ) -> float:
-    """Relative change of the network's output under a group element, with the weights in float64."""
-    wide = {name: t.double() if t.is_floating_point() else t for name, t in state.items() if name not in spec.aliases}
-    return relative_error(forward(spec.apply(element, wide)), forward(wide))
+    """Relative change of the network's output under a group element, with the weights in float64.
+
+    The weights are changed as `forward` reads them, so that it decides how many are held at a time.
+    """
+    own = {name: name for name in state if name not in spec.aliases}
+
+    def moved(name: str, tensor: Tensor) -> Tensor:
+        return _wide(spec.apply_tensor(element, name, tensor))
+
+    after = forward(TensorView(state, names=own, change=moved))
+    return relative_error(after, forward(TensorView(state, names=own, change=lambda _, tensor: _wide(tensor))))
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def _check(state: Mapping[str, Tensor], spec: Spec, which: str) -> None:

@@ -64,6 +64,9 @@ class Checkpoint(Mapping[str, torch.Tensor]):
     def __getitem__(self, name: str) -> torch.Tensor:
         return self._reader.read(self._stored[name])
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._stored  # without reading anything
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._stored)
 

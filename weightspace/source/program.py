@@ -16,6 +16,7 @@ from weightspace.outputs import result_tensors
 from weightspace.source.base import Inputs, Source
 from weightspace.source.precision import InDouble
 from weightspace.source.random_state import fixed_random_state
+from weightspace.source.streamed import Streamed
 from weightspace.source.tapping import Visit, tapping
 from weightspace.source.user_error import describe
 from weightspace.structure import disposable
@@ -86,6 +87,11 @@ class Program:
             source.build(meta=meta), source.example_inputs(seed=seed), label=source.label, ignores=source.ignores
         )
 
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, each tied one once."""
+        return sum(parameter.numel() for parameter in self._module.parameters())
+
     def state(self) -> dict[str, Tensor]:
         """The module's own tensors under all their names; not copies."""
         return dict(self._own)
@@ -115,6 +121,32 @@ class Program:
                 f"{self._label}: expected the network to return floating tensors, found none; return them"
             )
         return found
+
+    def streamed(
+        self, state: Mapping[str, Tensor], *, dtype: torch.dtype = torch.float64, device: str | torch.device = "cpu"
+    ) -> dict[str, Tensor]:
+        """Weights for `outputs` that are read while the network runs, one at a time.
+
+        Args:
+            state: A lazy mapping, such as a checkpoint; every floating tensor is read whenever the network uses it.
+            dtype: Type in which the network is to run.
+            device: Where it is to run.
+
+        Raises:
+            CheckpointMismatchError: A tensor is missing.
+        """
+        device = torch.device(device)
+        given: dict[str, Tensor] = {}
+        for name in self.state_names:
+            canonical = self.aliases.get(name, name)
+            own = self._own[canonical]
+            if canonical in given or name not in state:
+                continue
+            if own.is_floating_point():
+                given[canonical] = Streamed(own.shape, dtype, device, lambda name=name: state[name].to(device, dtype))
+            else:
+                given[canonical] = state[name].to(device)
+        return given
 
     def prediction(self, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """First output on a batch.

@@ -45,8 +45,10 @@ class CrossMoments:
         """Pearson correlations, float64 (copies, m, m): units of a in rows, of b in columns; 0 for dead units."""
         a, b, square_a, square_b, cross = self._means()
         covariance = cross - a.unsqueeze(-1) * b.unsqueeze(-2)
-        return covariance * _inverse_deviation(a, square_a, self._shift_of(0)).unsqueeze(-1) * (
-            _inverse_deviation(b, square_b, self._shift_of(1)).unsqueeze(-2)
+        return (
+            covariance
+            * _inverse_deviation(a, square_a, self._shift_of(0)).unsqueeze(-1)
+            * (_inverse_deviation(b, square_b, self._shift_of(1)).unsqueeze(-2))
         )
 
     def product(self) -> Tensor:
