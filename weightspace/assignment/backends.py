@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.util import find_spec
+from importlib import import_module
 
 from weightspace.errors import AlignmentError
 
@@ -21,11 +21,15 @@ def choose(name: str) -> str:
     if name == "auto":
         return "numba" if has_numba() else "scipy"
     if name == "numba" and not has_numba():
-        raise AlignmentError("assignment: the backend numba is not installed: pip install 'weightspace[fast]'")
+        raise AlignmentError("assignment: numba is absent or cannot be imported: pip install 'weightspace[fast]'")
     return name
 
 
 @cache
 def has_numba() -> bool:
-    """Whether the compiled solver can be used here."""
-    return find_spec("numba") is not None
+    """Whether the compiled solver can be used here: numba is installed and takes the versions that it finds."""
+    try:
+        import_module("numba")
+    except Exception:  # ImportError for a numpy that it does not know; whatever its own imports raise
+        return False
+    return True
