@@ -21,6 +21,7 @@ from weightspace.symmetry.label import (
     Fixed,
     Label,
     Product,
+    Site,
     Sum,
     Uniform,
     Varying,
@@ -200,12 +201,32 @@ def test_a_view_that_is_taken_apart_leaves_a_hint():
     algebra = Algebra()
     labels = reshape(algebra, [Atom(12)], (12,), (3, 4), site=7)
     slice_dim(algebra, labels, 0, 1, 1)
-    assert algebra.new_hints == {(7, 3)}
+    assert algebra.new_hints == {Site(7, 3, 1), Site(7, 3, 2)}
     again = Algebra(frozenset(algebra.new_hints))
     labels = reshape(again, [Atom(12)], (12,), (3, 4), site=7)
     pieces = [resolve(slice_dim(again, labels, 0, i, 1)[1]) for i in range(3)]
     assert len({id(piece) for piece in pieces}) == 3
     assert not again.new_hints
+
+
+def test_a_view_is_cut_only_where_it_is_taken_apart():
+    algebra = Algebra()
+    labels = reshape(algebra, [Atom(24)], (24,), (6, 4), site=7)
+    rest = slice_dim(algebra, labels, 0, 0, 5)
+    slice_dim(algebra, rest, 0, 4, 1)
+    assert algebra.new_hints == {Site(7, 6, 4), Site(7, 6, 5)}
+    again = Algebra(frozenset(algebra.new_hints))
+    labels = reshape(again, [Atom(24)], (24,), (6, 4), site=7)
+    queries, keys = slice_dim(again, labels, 0, 0, 4), slice_dim(again, labels, 0, 4, 1)
+    assert [label.size for label in queries if isinstance(label, Atom)] == [4, 4]
+    assert resolve(queries[1]) is not resolve(keys[1])
+    assert not again.new_hints
+
+
+def test_a_view_that_is_taken_apart_everywhere_is_no_stack():
+    hints = frozenset(Site(7, 20, cut) for cut in range(1, 20))
+    labels = reshape(Algebra(hints), [Atom(40)], (40,), (20, 2), site=7)
+    assert [type(label) for label in labels] == [Atom, Atom]
 
 
 def test_the_two_sides_of_a_padding_are_one_group():

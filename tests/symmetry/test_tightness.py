@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tests.symmetry import networks
 from tests.symmetry.networks import Network
 from weightspace.source import Inputs, Program
-from weightspace.symmetry import regroup
+from weightspace.symmetry import algebra
 from weightspace.symmetry.call import Call
 from weightspace.symmetry.context import Context
 from weightspace.symmetry.label import Labels, side_by_side
@@ -177,7 +177,7 @@ class Halves(nn.Module):
 
 def test_the_halves_of_an_axis_are_two_groups(monkeypatch: pytest.MonkeyPatch):
     assert measured(Halves(), torch.randn(8, 4)).missed == ()
-    monkeypatch.setattr(regroup, "LARGEST_CASE", 0)  # then they stay one inner index of a product
+    monkeypatch.setattr(algebra, "MOST_SEGMENTS", 0)  # then they stay one inner index of a product
     found = measured(Halves(), torch.randn(8, 4), tries=200)
     assert "per outer" in {entry.kind for entry in found.missed}
     half = {("both.weight", 0), ("both.bias", 0)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from weightspace.symmetry.axis import Run
 from weightspace.symmetry.carve import MisfitError, Ranges, carve
@@ -26,13 +27,15 @@ from weightspace.symmetry.label import (
     sizes,
 )
 
+MOST_SEGMENTS = 16  # a factor that a view makes and that is taken apart into more is a spatial axis, no stack (QKV)
+
 
 class Algebra:
     """Operations on labels during one derivation.
 
     Attributes:
-        hints: Sites where a reshape must cut an atom into equal segments instead of a product, because an earlier pass
-            saw the outer factor taken apart.
+        hints: Sites where a reshape must cut an atom into segments instead of making it one product, because an earlier
+            pass saw the outer factor taken apart there.
         new_hints: Such sites found in this pass.
         reason: What the derivation is doing, recorded where something freezes.
     """
@@ -133,14 +136,18 @@ class Algebra:
                 return Varying([o for o, _ in pairs], label.case), Varying([i for _, i in pairs], label.case)
 
     def _split_atom(self, atom: Atom, outer: int, inner: int, site: int | None) -> tuple[Label, Label]:
-        if site is not None and (site, outer) in self.hints:
-            atom.bound = side_by_side([Atom(inner, frozen=atom.frozen) for _ in range(outer)])
-            return self.split(atom, outer)
+        cuts = sorted(hint.start for hint in self.hints if (hint.call, hint.size) == (site, outer))
         # What stays in place needs no finer cut.
-        place = None if site is None or atom.frozen is not None else (site, outer)
-        pair = Atom(outer, place, atom.frozen), Atom(inner, frozen=atom.frozen)
-        atom.bound = Product(pair)
-        return pair
+        place = None if site is None or atom.frozen is not None else Site(site, outer)
+        segments = [
+            (Atom(end - start, place and place._replace(start=start), atom.frozen), Atom(inner, frozen=atom.frozen))
+            for start, end in pairwise((0, *(cuts if len(cuts) < MOST_SEGMENTS else ()), outer))
+        ]
+        if len(segments) == 1:
+            atom.bound = Product(segments[0])
+            return segments[0]
+        atom.bound = side_by_side([Product(pair if pair[0].size > 1 else pair[1:]) for pair in segments])
+        return self.split(atom, outer)
 
     def _split_product(self, label: Product, outer: int, site: int | None) -> tuple[Label, Label]:
         front: list[Label] = []

@@ -12,6 +12,7 @@ from weightspace.symmetry.label import (
     Fixed,
     Label,
     Product,
+    Site,
     Sum,
     Uniform,
     Varying,
@@ -66,7 +67,8 @@ def carve(label: Label, groups: Sequence[Ranges]) -> list[Label]:
 def _atom(atom: Atom, groups: Sequence[Ranges], lengths: list[int]) -> list[Label]:
     # A single index moves with nobody: it is an index of its own.
     pieces: list[Label] = [
-        Atom(length, frozen=atom.frozen) if length > 1 else Fixed(length, atom.frozen or "single") for length in lengths
+        Atom(length, _site(atom, ranges), atom.frozen) if length > 1 else Fixed(length, atom.frozen or "single")
+        for length, ranges in zip(lengths, groups, strict=True)
     ]
     runs = []
     for number, ranges in enumerate(groups):
@@ -76,6 +78,11 @@ def _atom(atom: Atom, groups: Sequence[Ranges], lengths: list[int]) -> list[Labe
             done += length
     atom.bound = Sum(pieces, [run for _, run in sorted(runs, key=lambda item: item[0])])
     return pieces
+
+
+def _site(atom: Atom, ranges: Ranges) -> Site | None:
+    """Where a piece of an atom begins, if it is one stretch."""
+    return None if atom.site is None or len(ranges) > 1 else atom.site._replace(start=atom.site.start + ranges[0][0])
 
 
 def _unevenly(label: Product, groups: Sequence[Ranges]) -> list[Label]:

@@ -15,11 +15,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from weightspace.symmetry.axis import Run
 
-Site: TypeAlias = tuple[int, int]  # (number of the reshape, size of the outer factor) that made an atom a factor
+
+class Site(NamedTuple):
+    """Where an outer factor that a reshape made of an atom is, or is to be, cut.
+
+    Attributes:
+        call: Number of the reshape.
+        size: Of the factor.
+        start: The index of the factor that an atom begins with.
+    """
+
+    call: int
+    size: int
+    start: int = 0
 
 
 class Atom:

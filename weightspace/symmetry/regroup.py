@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 from weightspace.symmetry.algebra import Algebra, MisfitError, Ranges
 from weightspace.symmetry.axis import Run
-from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Uniform, Varying, resolve, window
-
-LARGEST_CASE = 16  # a factor that a view makes and a select takes apart is a stack (QKV), not a spatial axis
+from weightspace.symmetry.label import Atom, Fixed, Label, Product, Site, Sum, Uniform, Varying, resolve, window
 
 
 def merge(algebra: Algebra, labels: Sequence[Label]) -> Label:
@@ -84,6 +82,7 @@ def slice_dim(algebra: Algebra, labels: Sequence[Label], dim: int, start: int, l
     whole = result[dim]
     if start == 0 and length == whole.size:
         return result
+    algebra.new_hints.update(site for end in (start, start + length) if (site := _site(whole, end)) is not None)
     if isinstance(whole, Sum) and whole.case is not None:
         chosen = _choose(algebra, result, dim, start, length)
         if chosen is not None:
@@ -91,8 +90,6 @@ def slice_dim(algebra: Algebra, labels: Sequence[Label], dim: int, start: int, l
     if isinstance(whole, Varying) or (isinstance(whole, Sum) and whole.case is not None):
         result = algebra.plain(result)
         whole = result[dim]
-    if isinstance(whole, Atom) and whole.site and whole.site[1] <= LARGEST_CASE and whole.site not in algebra.hints:
-        algebra.new_hints.add(whole.site)
     cuts: list[Ranges] = [[(0, start)], [(start, length)], [(start + length, whole.size - start - length)]]
     try:
         pieces = algebra.carve(whole, [ranges for ranges in cuts if ranges[0][1]])
@@ -101,6 +98,18 @@ def slice_dim(algebra: Algebra, labels: Sequence[Label], dim: int, start: int, l
         algebra.freeze(whole, f"{algebra.reason}: {misfit}")
         result[dim] = Fixed(length, algebra.reason)
     return result
+
+
+def _site(whole: Label, end: int) -> Site | None:
+    """Where a reshape should have cut a factor that it made, for this to be an end of it: None where it is one."""
+    if isinstance(whole, Sum):
+        for run in whole.runs:
+            if end < run.length:
+                return _site(whole.parts[run.part], run.start + end)
+            end -= run.length
+    if not isinstance(whole, Atom) or whole.site is None or not 0 < end < whole.size:
+        return None
+    return whole.site._replace(start=whole.site.start + end)
 
 
 def _choose(algebra: Algebra, labels: list[Label], dim: int, start: int, length: int) -> list[Label] | None:

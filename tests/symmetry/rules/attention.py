@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 
+from tests.symmetry.rules.selection import TOKENS, routed
 from tests.symmetry.samples import sample
 
 aten = torch.ops.aten
@@ -31,6 +32,16 @@ SAMPLES = [
         lambda q, k, v: on_cpu(q, k, v, is_causal=True),
         *QKV,
         case="causal",
+    ),
+    sample(
+        CPU,
+        ". a, e a, e i a, e o i -> . o; i|e",
+        lambda w, g, u, d: routed(on_cpu(*[(TOKENS @ w)[None, None]] * 3, is_causal=True)[0, 0], g, u, d),
+        (4, 4),
+        (3, 4),
+        (3, 2, 4),
+        (3, 5, 2),
+        case="causal, then experts",
     ),
     sample(
         CPU,

@@ -13,6 +13,12 @@ def fused(x, w):
     return torch.einsum("qhd,khd->hqk", q, k), v
 
 
+def multi_query(x, w):
+    """Queries of four heads times the keys that they share, and the values, of one projection."""
+    q, k, v = (x @ w.T).view(4, 6, 3).split([4, 1, 1], 1)
+    return torch.einsum("qhd,kd->hqk", q, k[:, 0]), v
+
+
 SAMPLES = [
     sample(aten.view.default, "a*b -> a b; b|a", lambda x: x.view(2, 3), (6,), case="taken apart"),
     sample(aten.view.default, "a b -> a*b; b|a", lambda x: x.view(6), (2, 3), case="flattened"),
@@ -157,12 +163,12 @@ SAMPLES = [
     ),
     sample(
         aten.slice.Tensor,
-        "[a+b]*c -> a*c; a|c b|c",
+        "[a*b+c*d] -> a*b; b|a d|c",
         lambda x: x.view(17, 2)[:3].reshape(-1),
         (34,),
         case="of an outer index",
     ),
-    sample(aten.slice.Tensor, "[a+b+c] -> [a+b]", lambda x: x.view(3, 4)[:2].reshape(-1), (12,), case="of a stack"),
+    sample(aten.slice.Tensor, "[a*b+c] -> a*b; b|a", lambda x: x.view(3, 4)[:2].reshape(-1), (12,), case="of a stack"),
     sample(
         aten.slice.Tensor,
         "a*[b+c] -> a*b; b|a c|a",
@@ -203,6 +209,14 @@ SAMPLES = [
         (4, 5),
         (18, 5),
         case="of a fused projection",
+    ),
+    sample(
+        aten.split_with_sizes.default,
+        "q i, [h*d+d+e] i -> h q q, q 1 e",
+        multi_query,
+        (4, 5),
+        (18, 5),
+        case="of queries of several heads, keys and values",
     ),
     sample(aten.flip.default, ". a . -> . a .", lambda x: x.flip(0, -1), (2, 3, 4)),
     sample(aten.roll.default, ". a . -> . a .", lambda x: x.roll((1, 2), (0, -1)), (2, 3, 4)),
