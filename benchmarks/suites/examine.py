@@ -54,7 +54,9 @@ def _derived(suite: str, case: Case) -> tuple[Record, Spec | None]:
         "spec": spec.hash,
         "groups": len(spec.groups),
         "completeness": spec.completeness,
-        "frozen": dict(Counter(axis.reason for axis in spec.frozen if axis.reason not in EXPECTED).most_common()),
+        "frozen": dict(
+            Counter(why for axis in spec.frozen for why in axis.reasons if why not in EXPECTED).most_common()
+        ),
         "unmoved": unmoved(spec),
     }, spec
 
@@ -63,7 +65,7 @@ def unmoved(spec: Spec) -> dict[str, int]:
     """Number of parameter elements that completeness counts and no group moves, by the reasons of their axes."""
     reasons: dict[str, set[str]] = {}
     for axis in spec.frozen:
-        reasons.setdefault(axis.tensor, set()).add(axis.reason)
+        reasons.setdefault(axis.tensor, set()).update(axis.reasons)
     movable = {group.name for group in spec.groups}
     found = Counter[str]()
     for name, tensor in spec.tensors.items():

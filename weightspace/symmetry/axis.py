@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 
 from weightspace.errors import SpecError
 
+BETWEEN_REASONS = "; "  # where stretches are one that stay in place for several
+
 
 @dataclass(frozen=True, slots=True)
 class GroupAxis:
@@ -25,10 +27,15 @@ class GroupAxis:
 
 @dataclass(frozen=True, slots=True)
 class FixedAxis:
-    """``size`` indices that stay where they are, with the reason."""
+    """``size`` indices that stay where they are, with the reason; of neighbours that are one stretch, with all."""
 
     size: int
     reason: str = ""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons one by one."""
+        return reasons_in(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,16 @@ class SumAxis:
 
 
 Axis: TypeAlias = GroupAxis | FixedAxis | ProductAxis | SumAxis
+
+
+def reasons_in(text: str) -> tuple[str, ...]:
+    """The reasons for which a stretch stays in place, one by one."""
+    return tuple(text.split(BETWEEN_REASONS))
+
+
+def all_reasons(*texts: str) -> str:
+    """The reasons of neighbours that become one stretch, each once."""
+    return BETWEEN_REASONS.join(dict.fromkeys(reason for text in texts if text for reason in reasons_in(text)))
 
 
 def leaves(axis: Axis) -> Iterator[GroupAxis | FixedAxis]:

@@ -46,10 +46,11 @@ def frozen_shares(spec: Spec, kind: Callable[[str], str] = str) -> tuple[FrozenS
     """
     axes: dict[str, list[FrozenAxis]] = {}
     for stretch in spec.frozen:
-        axes.setdefault(kind(stretch.reason), []).append(stretch)
+        for name in dict.fromkeys(map(kind, stretch.reasons)):
+            axes.setdefault(name, []).append(stretch)
     shares = []
     for reason, stretches in axes.items():
-        own = {axis.reason for axis in stretches}
+        own = {each for axis in stretches for each in axis.reasons if kind(each) == reason}
         counts = [_counts(spec, name, own) for name in dict.fromkeys(axis.tensor for axis in stretches)]
         shares.append(
             FrozenShare(reason, tuple(stretches), sum(on for on, _ in counts), sum(unmoved for _, unmoved in counts))
@@ -69,7 +70,7 @@ def _counts(spec: Spec, name: str, reasons: set[str]) -> tuple[int, int]:
 
     def freezes(leaf: GroupAxis | FixedAxis) -> bool:
         if isinstance(leaf, FixedAxis):
-            return leaf.size > 1 and leaf.reason in reasons
+            return leaf.size > 1 and not reasons.isdisjoint(leaf.reasons)
         return leaf.group not in movable and "ordered" in reasons
 
     def entries(avoided: Callable[[GroupAxis | FixedAxis], bool]) -> int:

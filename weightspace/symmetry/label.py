@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from weightspace.symmetry.axis import Run
+from weightspace.symmetry.axis import Run, all_reasons
 
 
 class Site(NamedTuple):
@@ -154,7 +154,7 @@ def _resolve_product(label: Product) -> Label:
             if item.size == 1:
                 continue
             if isinstance(item, Fixed) and isinstance(last, Fixed):
-                flat[-1] = Fixed(last.size * item.size, last.reason or item.reason)
+                flat[-1] = Fixed(last.size * item.size, all_reasons(last.reason, item.reason))
             elif isinstance(item, Uniform) and isinstance(last, Uniform):
                 flat[-1] = Uniform(last.size * item.size)
             else:
@@ -174,7 +174,7 @@ def _resolve_sum(label: Sum) -> Label:
         if isinstance(part, Fixed):
             before = parts[last.part] if last else None
             if last is not None and isinstance(before, Fixed):
-                parts[last.part] = Fixed(last.length + length, before.reason or part.reason)
+                parts[last.part] = Fixed(last.length + length, all_reasons(before.reason, part.reason))
                 runs[-1] = Run(last.part, 0, last.length + length)
             else:
                 parts.append(Fixed(length, part.reason))

@@ -18,7 +18,7 @@ from torch import Tensor
 from weightspace.atomic import explain_os_errors, new_files
 from weightspace.errors import SpecError
 from weightspace.symmetry.action import act
-from weightspace.symmetry.axis import Axis, FixedAxis, GroupAxis, axis_from_json, axis_to_json, leaves
+from weightspace.symmetry.axis import Axis, FixedAxis, GroupAxis, axis_from_json, axis_to_json, leaves, reasons_in
 from weightspace.symmetry.block import Block, tensor_blocks
 from weightspace.symmetry.element import Element
 from weightspace.symmetry.freedom.freedom import Freedoms
@@ -54,12 +54,17 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class FrozenAxis:
-    """``size`` indices on an axis that no group moves, and why."""
+    """``size`` indices on an axis that no group moves, and why (see `FixedAxis`)."""
 
     tensor: str
     axis: int
     size: int
     reason: str
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons one by one."""
+        return reasons_in(self.reason)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,10 +165,11 @@ class Spec:
     @staticmethod
     def _only_boundary(tensor: TensorSpec) -> bool:
         reasons = [
-            leaf.reason
+            reason
             for axis in tensor.axes
             for leaf in leaves(axis)
             if isinstance(leaf, FixedAxis) and leaf.size > 1
+            for reason in leaf.reasons
         ]
         return any(reason in BOUNDARY_REASONS for reason in reasons) and all(
             reason in BOUNDARY_REASONS + BESIDE_BOUNDARY for reason in reasons
