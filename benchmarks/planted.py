@@ -1,6 +1,6 @@
 """Planted group elements: derive the symmetry of a network, verify it, move its weights by a random element, align.
 
-    python benchmarks/planted.py [--quick] [--seeds N] [--noise SHARE] [--json FILE]
+    python benchmarks/planted.py [--quick] [--seeds N] [--noise SHARE] [--restarts N] [--json FILE]
 
 Weights are random (see `weightspace.symmetry.randomized`), in float64 for the verification; costs are formed in float32
 as always. With noise, Gaussian noise of the given share of each tensor's deviation is added to the moved weights before
@@ -13,74 +13,47 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import networks
 import torch
 from harness import options, publish
 from rich.progress import track
-from torch import Tensor, nn
+from torch import Tensor
 
 from weightspace.align import align
-from weightspace.source import Inputs, Program, resolve_source
+from weightspace.source import Program
 from weightspace.symmetry import derive, randomized, verify
 
 State = dict[str, Tensor]
 TOLERANCE = 1e-6
-TOKENS = 512
 
 
 @dataclass(frozen=True)
 class Case:
     """A network: how to get it, and whether it is small enough for --quick."""
 
-    build: Callable[[], tuple[nn.Module, Inputs]]
+    build: Callable[[], networks.Network]
     small: bool
 
 
-def timm(name: str) -> Callable[[], tuple[nn.Module, Inputs]]:
-    def build() -> tuple[nn.Module, Inputs]:
-        source = resolve_source(f"timm:{name}")
-        return source.build(), source.example_inputs(batch=1)
-
-    return build
-
-
-def tokens() -> Inputs:
-    generator = torch.Generator().manual_seed(0)
-    return Inputs((torch.randint(TOKENS, (2, 16), generator=generator),), {"use_cache": False})
-
-
-def llama() -> tuple[nn.Module, Inputs]:
-    """8 query heads on 2 key-value heads, RoPE, RMSNorm, gated MLP, tied embeddings."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
-        vocab_size=TOKENS, hidden_size=256, intermediate_size=688, num_hidden_layers=2, num_attention_heads=8,
-        num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=True,
-    )  # fmt: skip
-    return LlamaForCausalLM(config).eval(), tokens()
-
-
-def gpt2() -> tuple[nn.Module, Inputs]:
-    """8 heads, fused QKV, learned positions, LayerNorm, tied embeddings."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = GPT2Config(
-        vocab_size=TOKENS, n_embd=256, n_layer=2, n_head=8, n_positions=64, bos_token_id=0, eos_token_id=0
-    )  # fmt: skip
-    return GPT2LMHeadModel(config).eval(), tokens()
-
-
 CASES = {
-    "gpt2, 2 layers": Case(gpt2, small=True),
-    "llama, 2 layers": Case(llama, small=True),
-    "timm convnext_atto": Case(timm("convnext_atto"), small=False),
-    "timm resnet18": Case(timm("resnet18"), small=False),
-    "timm vit_tiny_patch16_224": Case(timm("vit_tiny_patch16_224"), small=False),
+    "MLP, 3 x 512": Case(networks.mlp, small=True),
+    "ResNet-20 x1": Case(partial(networks.resnet20, 1), small=True),
+    "ResNet-20 x2": Case(partial(networks.resnet20, 2), small=False),
+    "ResNet-20 x4": Case(partial(networks.resnet20, 4), small=False),
+    "ResNet-20 x8": Case(partial(networks.resnet20, 8), small=False),
+    "VGG-11, CIFAR": Case(networks.vgg, small=False),
+    "gpt2, 2 layers": Case(networks.gpt2, small=True),
+    "llama, 2 layers": Case(networks.llama, small=True),
+    "timm vit_tiny_patch16_224": Case(partial(networks.timm, "vit_tiny_patch16_224"), small=False),
+    "timm convnext_atto": Case(partial(networks.timm, "convnext_atto"), small=False),
+    "timm resnet18": Case(partial(networks.timm, "resnet18"), small=False),
 }
 
 
-def measure(name: str, case: Case, seeds: int, noise: float) -> list[dict[str, Any]]:
+def measure(name: str, case: Case, seeds: int, noise: float, restarts: int) -> list[dict[str, Any]]:
     """The rows of one network: for every seed without noise and with it."""
     torch.manual_seed(0)
     module, inputs = case.build()
@@ -90,13 +63,14 @@ def measure(name: str, case: Case, seeds: int, noise: float) -> list[dict[str, A
     size = sum(parameter.numel() for parameter in module.parameters())
     program = Program(module, inputs)
     rows = []
+    state = randomized(program.state(), spec, 0)
+    verification = verify(spec, program.outputs, state, elements=1, groups=2)
     for seed in range(seeds):
         a = randomized(program.state(), spec, seed)
-        verification = verify(spec, program.outputs, a, seed=seed, elements=1, groups=2)
         planted = spec.random_element(torch.Generator().manual_seed(1000 + seed))
         b = spec.apply(planted, a)
         for share in dict.fromkeys((0.0, noise)):
-            alignment = align(a, noisy(b, share, seed), spec, seed=seed)
+            alignment = align(a, noisy(b, share, seed), spec, seed=seed, restarts=restarts)
             missed = distance(spec.apply(alignment.element, b), a)
             rows.append(
                 {
@@ -155,13 +129,16 @@ COLUMNS = {
 
 def main() -> None:
     parser = options("Plant random group elements in random networks and find them again.")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="elements per network (3; 1 with --quick)")
-    parser.add_argument("--noise", type=float, default=0.3, metavar="SHARE", help="deviation of the noise (0.3)")
+    parser.add_argument("--seeds", type=int, default=20, metavar="N", help="elements per network (20; 1 with --quick)")
+    parser.add_argument("--noise", type=float, default=0.5, metavar="SHARE", help="deviation of the noise (0.5)")
+    parser.add_argument("--restarts", type=int, default=2, metavar="N", help="starts of the search (2)")
     arguments = parser.parse_args()
     cases = {name: case for name, case in CASES.items() if case.small or not arguments.quick}
     rows = []
     for name in track(cases, description="networks", transient=True):
-        rows += measure(name, cases[name], 1 if arguments.quick else arguments.seeds, arguments.noise)
+        rows += measure(
+            name, cases[name], 1 if arguments.quick else arguments.seeds, arguments.noise, arguments.restarts
+        )
     summary = summarise(rows)
     publish("Planted group elements", COLUMNS, rows, summary, arguments, [f"{k}: {v}" for k, v in summary.items()])
 

@@ -1,0 +1,1 @@
+"""What others do, written down to measure beside: nothing in the package uses it."""
