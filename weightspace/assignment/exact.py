@@ -12,19 +12,18 @@ def solve_with_scipy(scores: Tensor) -> tuple[Tensor, Tensor]:
     """Solves matrices one by one with `scipy.optimize.linear_sum_assignment` (Crouse 2016), in float64.
 
     Args:
-        scores: (b, n, m) with n <= m, any floating dtype and device, finite.
+        scores: (..., n, m) with n <= m, any floating dtype and device, finite.
 
     Returns:
-        columns int64 (b, n) and prices float64 (b, m), on the CPU.
+        columns int64 (..., n) and prices float64 (..., m), on the CPU.
     """
-    count, n, m = scores.shape
-    columns = torch.empty(count, n, dtype=torch.int64)
-    prices = torch.empty(count, m, dtype=torch.float64)
-    for number, matrix in enumerate(scores.detach().to("cpu", torch.float64).numpy()):
-        chosen = linear_sum_assignment(matrix, maximize=True)[1]
-        columns[number] = torch.from_numpy(chosen)
-        prices[number] = torch.from_numpy(prices_of(matrix, chosen))
-    return columns, prices
+    matrices = scores.detach().to("cpu", torch.float64).numpy()
+    *batch, n, m = matrices.shape
+    columns, prices = np.empty((*batch, n), np.int64), np.empty((*batch, m))
+    for place in np.ndindex(*batch):
+        columns[place] = linear_sum_assignment(matrices[place], maximize=True)[1]
+        prices[place] = prices_of(matrices[place], columns[place])
+    return torch.from_numpy(columns), torch.from_numpy(prices)
 
 
 def prices_of(scores: np.ndarray, columns: np.ndarray) -> np.ndarray:

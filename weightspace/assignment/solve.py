@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -12,6 +10,8 @@ from weightspace.assignment.duality import assigned_score, certificate
 from weightspace.assignment.exact import solve_with_scipy
 from weightspace.assignment.matching import Matching
 from weightspace.errors import AlignmentError
+
+Start = tuple[Tensor, Tensor]
 
 
 def solve(scores: Tensor, *, warm: Matching | None = None, backend: str = "auto") -> Matching:
@@ -34,17 +34,11 @@ def solve(scores: Tensor, *, warm: Matching | None = None, backend: str = "auto"
         raise AlignmentError(f"assignment: expected score matrices, found shape {tuple(scores.shape)}")
     if not scores.is_floating_point():
         scores = scores.double()
-    batch, n, m = scores.shape[:-2], scores.shape[-2], scores.shape[-1]
-    flat = scores if scores.dim() == 3 else scores.reshape(math.prod(batch), n, m)
-    start = None if warm is None else _start(flat, warm, batch)
+    start = None if warm is None else _start(scores, warm)
     chosen = choose(backend)
-    if n > m:
-        columns, prices, value, gap = _transposed(flat, start, chosen)
-    else:
-        columns, prices, value, gap = _solved(flat, start, chosen)
-    if scores.dim() == 3:
-        return Matching(columns, prices, value, gap)
-    return Matching(columns.reshape(*batch, n), prices.reshape(*batch, m), value.reshape(batch), gap.reshape(batch))
+    if scores.shape[-2] > scores.shape[-1]:
+        return _transposed(scores, start, chosen)
+    return _solved(scores, start, chosen)
 
 
 def assign(scores: Tensor) -> Tensor:
@@ -65,60 +59,56 @@ def assign(scores: Tensor) -> Tensor:
     return solve(scores).columns
 
 
-Start = tuple[Tensor, Tensor]
-Found = tuple[Tensor, Tensor, Tensor, Tensor]
-
-
-def _solved(flat: Tensor, start: Start | None, backend: str) -> Found:
-    """Columns, prices, values and gaps of (b, n, m) with n <= m."""
+def _solved(scores: Tensor, start: Start | None, backend: str) -> Matching:
+    """With n <= m."""
     if backend == "numba":
         from weightspace.assignment.compiled.call import solve_compiled
 
-        found = solve_compiled(flat, start)
+        found = solve_compiled(scores, start)
         if found is None:
             raise _not_finite()
         return found
-    if not bool(torch.isfinite(flat).all()):
+    if not bool(torch.isfinite(scores).all()):
         raise _not_finite()
-    columns, prices = solve_with_scipy(flat)
-    return columns, prices, assigned_score(flat, columns).cpu(), certificate(flat, columns, prices)
+    columns, prices = solve_with_scipy(scores)
+    return Matching(columns, prices, assigned_score(scores, columns).cpu(), certificate(scores, columns, prices))
 
 
-def _transposed(flat: Tensor, start: Start | None, backend: str) -> Found:
-    """The same with n > m: rows and columns change places, and so do the two kinds of prices."""
-    count, n, m = flat.shape
-    turned = flat.transpose(1, 2).contiguous()
+def _transposed(scores: Tensor, start: Start | None, backend: str) -> Matching:
+    """With n > m: rows and columns change places, and so do the two kinds of prices."""
+    n, m = scores.shape[-2:]
+    turned = scores.transpose(-1, -2).contiguous()
     if start is not None:
         columns, prices = start
-        own = _best_less(flat, prices.to(flat.device)).clamp(min=0)
-        start = _inverse(columns, m), own.cpu()
-    rows, own, value, gap = _solved(turned, start, backend)
-    columns = torch.full((count, n), -1).scatter(1, rows, torch.arange(m).expand(count, m))
-    return columns, _best_less(turned, own.to(flat.device)).cpu(), value, gap
+        start = _inverse(columns, m), _best_less(scores, prices).clamp(min=0)
+    found = _solved(turned, start, backend)
+    own = torch.arange(m).expand(found.columns.shape)
+    columns = torch.full((*scores.shape[:-2], n), -1).scatter(-1, found.columns, own)
+    return Matching(columns, _best_less(turned, found.prices), found.value, found.gap)
 
 
 def _best_less(scores: Tensor, prices: Tensor) -> Tensor:
-    """What the best column leaves to every row: float64 (b, n); minus infinity without columns."""
+    """What the best column leaves to every row: float64 (..., n) on the CPU; minus infinity without columns."""
     if scores.shape[-1] == 0:
-        return torch.full(scores.shape[:-1], -torch.inf, dtype=torch.float64, device=scores.device)
-    return (scores.double() - prices.unsqueeze(-2)).amax(-1)
+        return torch.full(scores.shape[:-1], -torch.inf, dtype=torch.float64)
+    return (scores.detach().double() - prices.to(scores.device).unsqueeze(-2)).amax(-1).cpu()
 
 
 def _inverse(columns: Tensor, m: int) -> Tensor:
-    """The row of every column, (b, m) from (b, n); rows without a column hold -1."""
-    count, n = columns.shape
-    rows = torch.zeros(count, m + 1, dtype=torch.int64)
-    return rows.scatter(1, columns.where(columns >= 0, m), torch.arange(n).expand(count, n))[:, :m]
+    """The row of every column, (..., m) from (..., n); columns without a row hold 0."""
+    rows = torch.zeros(*columns.shape[:-1], m + 1, dtype=torch.int64)
+    numbers = torch.arange(columns.shape[-1]).expand(columns.shape)
+    return rows.scatter(-1, columns.where(columns >= 0, m), numbers)[..., :m]
 
 
-def _start(flat: Tensor, warm: Matching, batch: torch.Size) -> Start:
-    count, n, m = flat.shape
+def _start(scores: Tensor, warm: Matching) -> Start:
+    *batch, n, m = scores.shape
     if warm.columns.shape != (*batch, n) or warm.prices.shape != (*batch, m):
         raise AlignmentError(
             f"assignment: the warm start is of {warm.columns.shape[-1]} x {warm.prices.shape[-1]} scores, "
             f"expected {n} x {m} in a batch of shape {tuple(batch)}"
         )
-    return warm.columns.reshape(count, n), warm.prices.reshape(count, m)
+    return warm.columns, warm.prices
 
 
 def _not_finite() -> AlignmentError:

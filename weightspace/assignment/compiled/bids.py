@@ -14,6 +14,8 @@ from numba import njit
 
 from weightspace.assignment.compiled.rows import best_two
 
+CHAIN = 8
+
 
 @njit(nogil=True)
 def take_free(
@@ -78,8 +80,9 @@ def reduce_rows(
 ) -> int:
     """Augmenting row reduction (Jonker and Volgenant 1987): free rows bid up to their second best column.
 
-    A row that is pushed out bids next. A row without a strictly best column waits for the next round. Stops when a
-    round leaves as many free rows as it found, or the budget of bids is spent. Returns the number of free rows.
+    A row that is pushed out bids next, up to `CHAIN` times in a row: units that are almost equal would go on for long.
+    A row without a strictly best column waits for the next round. Stops when a round leaves as many free rows as it
+    found, or the budget of bids is spent. Returns the number of free rows.
     """
     waiting = np.empty(queue.size, queue.dtype)
     rounds = 0
@@ -88,7 +91,7 @@ def reduce_rows(
         while done < count and budget > 0:
             i = queue[done]
             done += 1
-            while True:
+            for bid in range(CHAIN):
                 row = scores[i] if live[i] else blank
                 best, j, second = best_two(row, price)
                 budget -= 1
@@ -108,7 +111,7 @@ def reduce_rows(
                 if out < 0:
                     break
                 column[out] = -1
-                if not strictly or budget <= 0:
+                if not strictly or budget <= 0 or bid == CHAIN - 1:
                     waiting[left] = out
                     left += 1
                     break

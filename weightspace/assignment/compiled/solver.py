@@ -9,8 +9,8 @@ from weightspace.assignment.compiled.augment import augment
 from weightspace.assignment.compiled.bids import auction, reduce_rows, take_free
 from weightspace.assignment.compiled.rows import best_two
 
-SMALL = 512  # up to this size bids alone leave few enough rows
-FREE_COLD, FREE_WARM = 0.05, 0.12  # shares of free rows above which an auction starts, or a warm start is given up
+SMALL = 256  # up to this size shortest paths are faster than an auction in any case
+FREE_COLD, FREE_WARM = 0.6, 0.12  # shares of free rows above which an auction starts, or a warm start is given up
 STEPS = np.array([0.2, 0.2 / 6, 0.2 / 36, 1e-3])  # of the auction, in units of the scale of the scores
 AUCTION_BIDS = 200  # per row, before the auction gives up
 
