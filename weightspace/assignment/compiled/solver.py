@@ -10,7 +10,8 @@ from weightspace.assignment.compiled.bids import auction, reduce_rows, take_free
 from weightspace.assignment.compiled.rows import best_two
 
 SMALL = 256  # up to this size shortest paths are faster than an auction in any case
-FREE_COLD, FREE_WARM = 0.6, 0.12  # shares of free rows above which an auction starts, or a warm start is given up
+FREE_COLD = 0.6  # share of free rows above which an auction starts
+FREE_WARM = 0.4, 0.12  # the same above which a warm start is given up, before its bids and after them
 STEPS = np.array([0.2, 0.2 / 6, 0.2 / 36, 1e-3])  # of the auction, in units of the scale of the scores
 AUCTION_BIDS = 200  # per row, before the auction gives up
 
@@ -62,8 +63,11 @@ def optimise(scores: np.ndarray, live: np.ndarray, price: np.ndarray, column: np
     free = 0
     if warm:
         free = take_free(scores, blank, live, False, price, column, owner, queue)
+        warm = free <= FREE_WARM[0] * rows
+    if warm:
         free = reduce_rows(scores, blank, live, price, column, owner, queue, free, 4 * rows)
-    if not warm or free > FREE_WARM * rows:
+        warm = free <= FREE_WARM[1] * rows
+    if not warm:
         price[:] = 0.0
         column[:] = -1
         free = take_free(scores, blank, live, False, price, column, owner, queue)
