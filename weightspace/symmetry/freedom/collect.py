@@ -11,10 +11,11 @@ from fractions import Fraction
 from weightspace.symmetry.context import Context
 from weightspace.symmetry.freedom.context import ExponentContext, Occurrence
 from weightspace.symmetry.freedom.exponents import Mark
-from weightspace.symmetry.freedom.freedom import Fold, Freedom, Freedoms, Kind, Place, Turn
+from weightspace.symmetry.freedom.freedom import Fold, Freedom, Freedoms, Kind, Place
 from weightspace.symmetry.freedom.layout import Layout, named_axis
 from weightspace.symmetry.freedom.propagate import exponents
 from weightspace.symmetry.freedom.rotary import Pairs, rotary_pairs
+from weightspace.symmetry.freedom.turn import Turn
 from weightspace.symmetry.group import Group
 from weightspace.symmetry.label import Atom, resolve
 from weightspace.symmetry.naming import extend_names
