@@ -61,11 +61,7 @@ class Algebra:
         return resolve(label)
 
     def dissolve(self, label: Label, reason: str) -> None:
-        """Freezes every atom of a label, and lets it forget which one it is.
-
-        Where two structures meet that do not fit, an index of the one is another index of the other: they may host no
-        inner permutation any more.
-        """
+        """Freezes every atom of a label and lets it forget which one it is, so that it hosts no inner permutation."""
         for leaf in leaf_labels(self.freeze(label, reason)):
             if isinstance(leaf, Atom):
                 leaf.bound = Fixed(leaf.size, leaf.frozen or reason)
@@ -143,11 +139,8 @@ class Algebra:
             (Atom(end - start, place and place._replace(start=start), atom.frozen), Atom(inner, frozen=atom.frozen))
             for start, end in pairwise((0, *(cuts if len(cuts) < MOST_SEGMENTS else ()), outer))
         ]
-        if len(segments) == 1:
-            atom.bound = Product(segments[0])
-            return segments[0]
-        atom.bound = side_by_side([Product(pair if pair[0].size > 1 else pair[1:]) for pair in segments])
-        return self.split(atom, outer)
+        atom.bound = resolve(side_by_side([Product(pair) for pair in segments]))
+        return segments[0] if len(segments) == 1 else self.split(atom, outer)
 
     def _split_product(self, label: Product, outer: int, site: int | None) -> tuple[Label, Label]:
         front: list[Label] = []

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from weightspace.symmetry.context import Context
 from weightspace.symmetry.freedom.context import ExponentContext, Occurrence
-from weightspace.symmetry.freedom.exponents import Mark
+from weightspace.symmetry.freedom.equations import Mark
 from weightspace.symmetry.freedom.freedom import Fold, Freedom, Freedoms, Kind, Place
 from weightspace.symmetry.freedom.layout import Layout, named_axis
 from weightspace.symmetry.freedom.propagate import exponents

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from weightspace.symmetry.call import Call, TensorRef
 from weightspace.symmetry.context import Context
-from weightspace.symmetry.freedom.exponents import KINDS, NONLINEAR, ExponentAlgebra, Mark
+from weightspace.symmetry.freedom.equations import KINDS, NONLINEAR, Mark
+from weightspace.symmetry.freedom.exponents import ExponentAlgebra
 from weightspace.symmetry.freedom.freedom import Kind
 from weightspace.symmetry.label import Atom, Fixed, Label, Labels, Uniform, leaf_labels, resolve
 

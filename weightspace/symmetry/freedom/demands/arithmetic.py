@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from weightspace.symmetry.call import Call, TensorRef
 from weightspace.symmetry.freedom.context import ExponentContext
-from weightspace.symmetry.freedom.exponents import NONLINEAR, Mark
+from weightspace.symmetry.freedom.equations import NONLINEAR, Mark
 from weightspace.symmetry.freedom.registry import demand
 from weightspace.symmetry.label import Atom, Labels, resolve
 

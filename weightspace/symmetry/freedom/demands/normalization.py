@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weightspace.symmetry.call import Call, TensorRef
 from weightspace.symmetry.freedom.context import ExponentContext
-from weightspace.symmetry.freedom.exponents import NONLINEAR, Mark
+from weightspace.symmetry.freedom.equations import NONLINEAR, Mark
 from weightspace.symmetry.freedom.registry import demand
 from weightspace.symmetry.label import Atom, Label, Labels, Uniform, resolve
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from weightspace.symmetry.axis import Run
 from weightspace.symmetry.call import Call
 from weightspace.symmetry.freedom.context import ExponentContext
-from weightspace.symmetry.freedom.exponents import Zero
+from weightspace.symmetry.freedom.equations import Zero
 from weightspace.symmetry.freedom.registry import demand
 from weightspace.symmetry.label import Labels, Sum, Uniform, resolve, side_by_side
 

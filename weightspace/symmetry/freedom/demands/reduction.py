@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weightspace.symmetry.call import Call
 from weightspace.symmetry.freedom.context import ExponentContext
-from weightspace.symmetry.freedom.exponents import NONLINEAR
+from weightspace.symmetry.freedom.equations import NONLINEAR
 from weightspace.symmetry.freedom.registry import demand
 from weightspace.symmetry.label import Labels, Uniform, resolve
 from weightspace.symmetry.rules.reduction import reduced_dims
