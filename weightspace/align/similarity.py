@@ -64,7 +64,7 @@ def similarities(
 
     Raises:
         DataError: No batch.
-        AlignmentError: The network has other groups on these inputs than the spec says.
+        AlignmentError: The network has other groups on these inputs than the spec says, or no activation is finite.
         SourceError: The network runs other operators than its trace.
     """
     moments: dict[tuple[int, int, int], CrossMoments] = {}
@@ -99,6 +99,8 @@ def similarities(
             progress(done)
     if not samples:
         raise DataError("activations: expected at least one batch, found none; give data with examples")
+    if by_place and not moments.keys() - masked:
+        raise AlignmentError("activations: expected finite values, found NaN or infinity in all of them")
     found: dict[str, Tensor] = {}
     for place in sorted(moments.keys() - masked):
         values = getattr(moments[place], measure)()

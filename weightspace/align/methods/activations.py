@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weightspace.align.method import Found, Request, method
 from weightspace.align.nested import match_similarities
+from weightspace.align.settle import settle
 from weightspace.align.similarity import Measure, similarities
 from weightspace.symmetry.taps import Depth
 
@@ -12,14 +13,33 @@ NEEDS = ("program", "batches")
 
 @method("activations", balanced=True, needs=NEEDS)
 def match_correlation(request: Request) -> Found:
+    """Pearson correlation where a group is read: after activation functions, after the norm of a residual stream."""
+    return match_activations(request, depth="read", measure="correlation")
+
+
+@method("activations-pre", balanced=True, needs=NEEDS)
+def match_before(request: Request) -> Found:
+    """Pearson correlation where a group is made: before norms and activation functions."""
+    return match_activations(request, depth="made", measure="correlation")
+
+
+@method("activations-all", balanced=True, needs=NEEDS)
+def match_everywhere(request: Request) -> Found:
     """Pearson correlation, summed over all places where a group can be seen."""
     return match_activations(request, depth="all", measure="correlation")
+
+
+@method("activations-inner", balanced=True, needs=NEEDS)
+def match_inner_products(request: Request) -> Found:
+    """Mean products E[a b] where a group is read."""
+    return match_activations(request, depth="read", measure="product")
 
 
 def match_activations(request: Request, *, depth: Depth, measure: Measure) -> Found:
     """Matches every group by the similarity of its units on data.
 
-    A group that cannot be seen in activations on its own (hidden units of token mixing) stays where it is.
+    A group that cannot be seen in activations on its own (hidden units of token mixing) goes by the weights, with the
+    others held.
 
     Args:
         request: With the network and data.
@@ -33,14 +53,16 @@ def match_activations(request: Request, *, depth: Depth, measure: Measure) -> Fo
     assert request.program is not None
     assert request.batches is not None
     a, b = ({name: tensor.to(request.device) for name, tensor in state.items()} for state in (request.a, request.b))
+    progress = request.progress
     found = similarities(
         request.program, a, b, request.spec, request.batches(), depth=depth, measure=measure,
-        progress=None if request.progress is None else lambda done: request.progress(done, done, "batches"),
+        progress=None if progress is None else lambda done: progress(0, 1, f"batch {done}"),
     )  # fmt: skip
     element = match_similarities(request.spec, found.of)
-    figures = {
-        "samples": found.samples,
-        "taps": found.taps,
-        "unseen_groups": sum(group.name not in element.perms for group in request.spec.groups),
-    }
-    return Found(element, 1, figures)
+    unseen = [group.name for group in request.spec.groups if group.name not in element.perms]
+    if unseen:
+        problem = request.problem(balance=True)
+        problem.move_to(element)
+        settle(problem, seed=request.seed, only=unseen)
+        element = problem.element
+    return Found(element, 1, {"samples": found.samples, "taps": found.taps, "unseen_groups": len(unseen)})
