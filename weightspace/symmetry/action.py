@@ -38,6 +38,26 @@ def act(blocks: tuple[Block, ...], element: Element, tensor: Tensor) -> Tensor:
     return result
 
 
+def axis_moves(blocks: tuple[Block, ...], element: Element) -> tuple[Tensor | None, ...] | None:
+    """The group element as one permutation per axis of a tensor.
+
+    Args:
+        blocks: All blocks of the tensor.
+        element: The group element.
+
+    Returns:
+        For each axis int64 of its size, the old position for every new one, or None where it stays; None in place of
+        all where what happens along one axis depends on the position on another.
+    """
+    if not all(_same_axis(block) for block in blocks):
+        return None
+    sizes = [
+        sum({id(block.pieces[axis]): block.pieces[axis].index.numel() for block in blocks}.values())
+        for axis in range(len(blocks[0].pieces) if blocks else 0)
+    ]
+    return tuple(_axis_index(blocks, axis, element, size) for axis, size in enumerate(sizes))
+
+
 def act_on_block(block: Block, element: Element, values: Tensor) -> Tensor:
     """Applies a group element to the values of one block, of shape ``block.shape``."""
     moving = [place for place, dim in enumerate(block.dims) if dim.group in element.perms]
