@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the samples of t
 
 from tests.symmetry.mutation.exercises import of_networks, of_samples, overloads, samples
 from tests.symmetry.mutation.judge import Verdict, judged, judged_shared, share_caught
-from tests.symmetry.mutation.operators import OPERATORS, SHARED
+from tests.symmetry.mutation.operators import OPERATORS
+from tests.symmetry.mutation.shared import SHARED
 
 STATUSES = ("caught", "error", "escaped", "restricting", "harmless", "equivalent")
 COLUMNS = {"fault": "fault", "rules": "rules"} | {status: status for status in STATUSES}

@@ -13,7 +13,8 @@ from tests.symmetry import networks
 from tests.symmetry.mutation import judge
 from tests.symmetry.mutation.exercises import Exercise, of_networks, of_samples, overloads, permutations, samples
 from tests.symmetry.mutation.judge import Verdict, generators, judged, judged_shared, share_caught, sound
-from tests.symmetry.mutation.operators import OPERATORS, SHARED, injected, shared
+from tests.symmetry.mutation.operators import OPERATORS, injected
+from tests.symmetry.mutation.shared import SHARED, shared
 from weightspace.symmetry import Spec, Verification
 from weightspace.symmetry.verify import Forward
 

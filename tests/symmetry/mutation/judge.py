@@ -13,7 +13,8 @@ from typing import Literal
 import torch
 
 from tests.symmetry.mutation.exercises import Exercise, permutations
-from tests.symmetry.mutation.operators import injected, shared
+from tests.symmetry.mutation.operators import injected
+from tests.symmetry.mutation.shared import shared
 from tests.symmetry.samples import Sample, check_values, derived, signature
 from weightspace.symmetry import Element, Group, Spec, verify
 from weightspace.symmetry.verify import relative_error
