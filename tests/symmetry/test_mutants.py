@@ -57,7 +57,7 @@ def test_wrong_rules_are_caught(overload: torch._ops.OpOverload, exercises: tupl
 
 @pytest.mark.parametrize("fault", SHARED)
 def test_faults_of_what_rules_share_are_caught(fault: str, exercises: tuple[Exercise, ...]):
-    found = judged_shared(fault, exercises[::3], ())
+    found = judged_shared(fault, exercises[::2], ())
     assert found.status in ("caught", "error", "equivalent")
     assert found.passed == ()
 
