@@ -11,7 +11,7 @@ from weightspace.assignment.compiled.rows import best_two
 
 SMALL = 256  # up to this size shortest paths are faster than an auction in any case
 FREE_COLD = 0.6  # share of free rows above which an auction starts
-FREE_WARM = 0.4, 0.12  # the same above which a warm start is given up, before its bids and after them
+FREE_WARM = 0.3, 0.12  # the same above which a warm start is given up, before its bids and after them
 STEPS = np.array([0.2, 0.2 / 6, 0.2 / 36, 1e-3])  # of the auction, in units of the scale of the scores
 AUCTION_BIDS = 200  # per row, before the auction gives up
 
