@@ -14,7 +14,7 @@ from torch import Tensor
 from weightspace.align.alignment import Alignment, GroupReport
 from weightspace.align.bound import upper_bound
 from weightspace.align.contraction import inner_product
-from weightspace.align.method import Progress, Request, check_method, check_needs
+from weightspace.align.method import Loss, Progress, Request, check_method, check_needs
 from weightspace.align.problem import DEFAULT_MEMORY, Problem
 from weightspace.errors import AlignmentError, CheckpointMismatchError
 from weightspace.source import Inputs, Program
@@ -38,6 +38,7 @@ def align(
     forward: Callable[[Mapping[str, Tensor]], list[Tensor]] | None = None,
     program: Program | None = None,
     batches: Callable[[], Iterable[Inputs]] | None = None,
+    loss: Loss | None = None,
     memory: int = DEFAULT_MEMORY,
     journal: str | os.PathLike[str] | None = None,
     bound: bool = False,
@@ -57,6 +58,7 @@ def align(
             under the element found is measured, in float64.
         program: The network, for methods that run it.
         batches: Starts a fresh pass over calls of the network, for methods that need data.
+        loss: What methods that learn minimise; by default what `weightspace.align.loss` says.
         memory: Bytes of blocks and costs that may be held at a time; part of what decides the result, by rounding.
         journal: File in which a long search over weights notes every few minutes where it is. If it is there, the
             search goes on from it, and ends as if it had never been interrupted; it is removed at the end.
@@ -78,7 +80,7 @@ def align(
     _check(b, spec, "B")
     request = Request(
         a, b, spec, torch.device(device), restarts, seed, progress, program, batches, memory,
-        None if journal is None else Path(journal),
+        None if journal is None else Path(journal), loss,
     )  # fmt: skip
     check_needs(method, request)
     began = time.perf_counter()

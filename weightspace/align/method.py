@@ -20,6 +20,8 @@ from weightspace.symmetry import Element, Spec
 
 Progress = Callable[[float, float, str], None]
 """Called with (steps done, steps in all, what is going on)."""
+Loss = Callable[[list[Tensor], Inputs], Tensor]
+"""Given the outputs of a network on a call and that call, how bad they are: a number with gradients."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Request:
         progress: Told how far the work is.
         program: The network, where it is at hand.
         batches: Starts a fresh pass over calls of the network, where there is data.
+        loss: What methods that learn minimise; by default what `weightspace.align.loss` says.
         memory: Bytes of blocks and costs that may be held.
         journal: File in which a long search notes where it is, and from which it goes on.
     """
@@ -51,6 +54,7 @@ class Request:
     batches: Callable[[], Iterable[Inputs]] | None = None
     memory: int = DEFAULT_MEMORY
     journal: Path | None = None
+    loss: Loss | None = None
     _problems: dict[bool, Problem] = field(default_factory=dict, repr=False)
 
     def problem(self, *, balance: bool) -> Problem:

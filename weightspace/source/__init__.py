@@ -10,7 +10,7 @@ logits = program.outputs(program.state())[0]
 ```
 """
 
-from weightspace.source.base import Inputs, Source
+from weightspace.source.base import Inputs, Labelled, Source
 from weightspace.source.program import Program
 from weightspace.source.resolve import resolve_source
 from weightspace.source.stack import ACTIVATIONS, StackSource
@@ -21,6 +21,7 @@ from weightspace.source.user_code import UserCodeSource
 __all__ = [
     "ACTIVATIONS",
     "Inputs",
+    "Labelled",
     "Program",
     "Source",
     "StackSource",

@@ -65,6 +65,17 @@ class Inputs:
         return None
 
 
+@dataclass(frozen=True)
+class Labelled(Inputs):
+    """A call of a classifier whose right answers are known.
+
+    Attributes:
+        labels: Class indices (batch,), int64.
+    """
+
+    labels: torch.Tensor = field(kw_only=True)
+
+
 class Source(ABC):
     """Where a network comes from: a recipe that builds the module, never its trained weights.
 

@@ -13,7 +13,7 @@ from torch.func import functional_call
 from weightspace.checkpoint import Checkpoint
 from weightspace.errors import CheckpointMismatchError, DataError, SourceError, WeightspaceError
 from weightspace.outputs import result_tensors
-from weightspace.source.base import Inputs, Source
+from weightspace.source.base import Inputs, Labelled, Source
 from weightspace.source.precision import InDouble
 from weightspace.source.random_state import fixed_random_state
 from weightspace.source.streamed import Streamed
@@ -173,12 +173,13 @@ class Program:
                 f"{tuple(x.shape[1:])}; give other data, or the right --input-shape ({error})"
             ) from error
 
-    def inputs_for(self, x: Tensor) -> Inputs:
+    def inputs_for(self, x: Tensor, labels: Tensor | None = None) -> Inputs:
         """The example call with a batch in place of its primary tensor, reshaped as for `prediction`."""
         primary = self.inputs.primary()
         if primary is not None and x.shape[1:] != primary.shape[1:] and x[:1].numel() == primary[:1].numel():
             x = x.reshape(len(x), *primary.shape[1:])
-        return self.inputs.map_tensors(lambda tensor: x if tensor is primary else tensor)
+        call = self.inputs.map_tensors(lambda tensor: x if tensor is primary else tensor)
+        return call if labels is None else Labelled(call.args, call.kwargs, labels=labels)
 
     def taps(self, inputs: Inputs) -> Taps:
         """Where the groups of the network can be seen in a call with inputs of these shapes.

@@ -1,7 +1,7 @@
 """Statistics of activations, streamed over data."""
 
-from weightspace.stats.batchnorm import has_batchnorm, reset_batchnorm
+from weightspace.stats.batchnorm import by_batch, has_batchnorm, reset_batchnorm
 from weightspace.stats.cross import CrossMoments
 from weightspace.stats.moments import ChannelMoments
 
-__all__ = ["ChannelMoments", "CrossMoments", "has_batchnorm", "reset_batchnorm"]
+__all__ = ["ChannelMoments", "CrossMoments", "by_batch", "has_batchnorm", "reset_batchnorm"]

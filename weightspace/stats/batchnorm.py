@@ -73,6 +73,14 @@ def has_batchnorm(program: Program) -> bool:
     return mode.calls > 0
 
 
+def by_batch() -> TorchFunctionMode:
+    """A context in which batch norms normalise by the statistics of the batch, everything else as in evaluation.
+
+    So runs a network whose statistics will be reset; gradients go through the statistics.
+    """
+    return _ByBatch({})
+
+
 def _with_own_addresses(program: Program, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state, in tensors that the program uses as they are, so that a statistic is recognised by its address."""
     floating = [tensor.dtype for tensor in state.values() if tensor.is_floating_point()]
@@ -145,3 +153,10 @@ class _BatchStatistics(TorchFunctionMode):
             return False
         self._moments.setdefault((names[0], names[1]), ChannelMoments()).add(x)
         return True
+
+
+class _ByBatch(_BatchStatistics):
+    """Lets every batch norm normalise by the batch, and collects nothing."""
+
+    def _collect(self, x: Tensor, mean: Tensor | None, variance: Tensor | None) -> bool:
+        return mean is not None and variance is not None and x.numel() > x.shape[1]
