@@ -57,6 +57,18 @@ def second(x, gate, up, down):
     return torch.bmm(down[chosen], hidden).squeeze(-1).view(6, 2, -1).sum(1)
 
 
+def least(x, gate, w):
+    """What is smallest once the largest is masked, and is never chosen."""
+    scores = x @ gate.T
+    return w[scores.masked_fill(scores >= scores.amax(-1, keepdim=True), float("inf")).argmin(-1)]
+
+
+def wrongly_masked(x, gate, w):
+    """Scores below the mean are masked by what argmax takes first: equal ones go by their order."""
+    scores = x @ gate.T
+    return w[scores.masked_fill(scores < scores.mean(-1, keepdim=True), float("inf")).argmax(-1)]
+
+
 def dispatched(x, gate, up, down):
     """Tokens sent to their experts by a one-hot mask."""
     mask = F.one_hot((x @ gate.T).argmax(-1), 3).to(x.dtype)
@@ -112,6 +124,8 @@ SAMPLES = [
         (3, 5),
         case="then arithmetic",
     ),
+    sample(None, "e ., e o -> . o", lambda g, w: least(TOKENS, g, w), (3, 4), (3, 5), case="smallest"),
+    sample(None, ". ., . o -> . o", lambda g, w: wrongly_masked(TOKENS, g, w), (3, 4), (3, 5), case="equal masks"),
     sample(
         None, "e ., e i ., e o i -> . o; i|e", lambda g, u, d: routed(TOKENS, g, u, d), (3, 4), (3, 2, 4), (3, 5, 2)
     ),

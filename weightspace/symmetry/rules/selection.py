@@ -35,8 +35,15 @@ MASKING = frozenset(("masked_fill", "masked_fill_", "scatter", "scatter_"))
 LOOK_UPS = frozenset(("embedding", "gather", "index", "index_select"))
 
 
-def may_tie(context: Context, ref: TensorRef, atoms: frozenset[Atom]) -> bool:
-    """Whether a network makes entries along some atoms of a tensor equal, whatever its weights."""
+def may_tie(context: Context, ref: TensorRef, atoms: frozenset[Atom], avoided: float | None = None) -> bool:
+    """Whether a network makes entries along some atoms of a tensor equal, whatever its weights.
+
+    Args:
+        context: Where the tensor is.
+        ref: The tensor.
+        atoms: The atoms.
+        avoided: Which infinity is not among what will be chosen, so that entries that are masked by it may be equal.
+    """
     if not atoms:
         return False
     if not ref.dtype.is_floating_point or ref.storage in context.written:
@@ -46,15 +53,14 @@ def may_tie(context: Context, ref: TensorRef, atoms: frozenset[Atom]) -> bool:
         return False
     operands = [operand for operand in call.inputs if not atoms.isdisjoint(_atoms(context, operand))]
     if call.name in LOOK_UPS:  # the same entry may be looked up twice
-        return operands != call.inputs[:1] or may_tie(context, operands[0], atoms)
+        return operands != call.inputs[:1] or may_tie(context, operands[0], atoms, avoided)
     if call.name in ("add", "add_", "sub", "sub_"):
-        return all(may_tie(context, operand, atoms) for operand in operands)
+        return all(may_tie(context, operand, atoms, avoided) for operand in operands)
     if call.name in ("div", "div_", "mul", "mul_"):  # what is never zero makes nothing equal that it multiplies
         operands = [operand for operand in operands if not _is_positive(context, operand)] or operands
-    masked = call.name in MASKING and isinstance(call.arguments.get("value"), float)
-    if masked and math.isinf(call["value"]):  # what is masked to infinity is not among the chosen
-        return may_tie(context, call["self"], atoms)
-    return call.name not in GENERIC or any(may_tie(context, operand, atoms) for operand in operands)
+    if call.name in MASKING and avoided is not None and call.arguments.get("value") == avoided:
+        return may_tie(context, call["self"], atoms, avoided)
+    return call.name not in GENERIC or any(may_tie(context, operand, atoms, avoided) for operand in operands)
 
 
 def _is_positive(context: Context, ref: TensorRef) -> bool:
@@ -76,12 +82,19 @@ def _choose(context: Context, call: Call, dim: int) -> tuple[Labels, Label]:
     return [context.identified(label) for label in labels], labels[dim]
 
 
-def _number(context: Context, call: Call, ref: TensorRef, chosen_from: Label) -> None:
+def _number(context: Context, call: Call, ref: TensorRef, chosen_from: Label, avoided: float | None) -> None:
     leaves = set(leaf_labels(resolve(chosen_from)))
     movable = frozenset(leaf for leaf in leaves if isinstance(leaf, Atom) and leaf.frozen is None)
     uniform = any(isinstance(leaf, Uniform) and leaf.size > 1 for leaf in leaves)
-    tied = uniform or may_tie(context, call["self"], movable)
+    tied = uniform or may_tie(context, call["self"], movable, avoided)
     context.assign(ref, Values(context.algebra.fresh(chosen_from), ref.key, tied))
+
+
+def _avoided(call: Call) -> float | None:
+    """The infinity that a choice does not take as long as there is something else; None for choices that take any."""
+    if call.name in ("argmax", "max") or (call.name == "topk" and call["largest"]):
+        return -math.inf
+    return math.inf if call.name in ("argmin", "min", "topk") else None
 
 
 @rule(aten.topk.default, aten.sort.default, aten.sort.stable)
@@ -93,7 +106,7 @@ def ranked(context: Context, call: Call) -> tuple[Labels, ...]:
     labels, chosen_from = _choose(context, call, dim)
     size = call.output.shape[dim]
     labels[dim] = Atom(size, frozen="rank") if size > 1 else Uniform(size)
-    _number(context, call, call.outputs[1], chosen_from)
+    _number(context, call, call.outputs[1], chosen_from, _avoided(call))
     return labels, list(labels)
 
 
@@ -105,7 +118,7 @@ def extreme(context: Context, call: Call) -> tuple[Labels, ...]:
     dim = call["dim"] % len(call["self"].shape)
     labels, chosen_from = _choose(context, call, dim)
     labels[dim : dim + 1] = [Uniform(1)] if call["keepdim"] else []
-    _number(context, call, call.outputs[1], chosen_from)
+    _number(context, call, call.outputs[1], chosen_from, _avoided(call))
     return labels, list(labels)
 
 
@@ -119,7 +132,7 @@ def position(context: Context, call: Call) -> Labels:
     dim = call["dim"] % rank
     labels, chosen_from = _choose(context, call, dim)
     labels[dim : dim + 1] = [Uniform(1)] if call["keepdim"] else []
-    _number(context, call, call.output, chosen_from)
+    _number(context, call, call.output, chosen_from, _avoided(call))
     return labels
 
 
