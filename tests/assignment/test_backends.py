@@ -14,9 +14,11 @@ from weightspace.assignment import solve
 from weightspace.assignment.backends import has_numba
 from weightspace.errors import AlignmentError
 
+needs_numba = pytest.mark.skipif(not has_numba(), reason="numba is not installed")
 BACKENDS = [
-    pytest.param("numba", marks=pytest.mark.skipif(not has_numba(), reason="numba is not installed")),
+    pytest.param("numba", marks=needs_numba),
     "scipy",
+    pytest.param("auction", marks=needs_numba),
 ]
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
 

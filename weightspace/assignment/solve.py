@@ -21,10 +21,12 @@ def solve(scores: Tensor, *, warm: Matching | None = None, backend: str = "auto"
         scores: (..., n, m), any dtype of real numbers and any device. ``scores[..., i, j]`` is the gain of giving
             column j to row i. With n < m every row gets a column; with n > m every column goes to a row.
         warm: The matching of scores of the same shape that differ little: the search starts from it.
-        backend: "numba" (compiled, needs the extra `fast`), "scipy", or "auto": the fastest that is installed.
+        backend: "numba" (compiled, on the CPU; needs the extra `fast`), "auction" (on the device of the scores; only
+            shortlists go to the CPU; needs it too), "scipy", or "auto": the fastest for these scores.
 
     Returns:
         The optimal matching. Its gap is zero but for rounding: at most 1e-9 of max(|value|, n * 1.2e-7 * max|scores|).
+        (Only the auction may end with more, where the scores defeat it; the gap says so.)
 
     Raises:
         AlignmentError: If the scores are not matrices or hold NaN or infinity, `warm` has another shape, or the
@@ -35,7 +37,7 @@ def solve(scores: Tensor, *, warm: Matching | None = None, backend: str = "auto"
     if not scores.is_floating_point():
         scores = scores.double()
     start = None if warm is None else _start(scores, warm)
-    chosen = choose(backend)
+    chosen = choose(backend, scores)
     if scores.shape[-2] > scores.shape[-1]:
         return _transposed(scores, start, chosen)
     return _solved(scores, start, chosen)
@@ -70,6 +72,10 @@ def _solved(scores: Tensor, start: Start | None, backend: str) -> Matching:
         return found
     if not bool(torch.isfinite(scores).all()):
         raise _not_finite()
+    if backend == "auction":
+        from weightspace.assignment.auction.solve import solve_auction
+
+        return solve_auction(scores, start)
     columns, prices = solve_with_scipy(scores)
     return Matching(columns, prices, assigned_score(scores, columns).cpu(), certificate(scores, columns, prices))
 
