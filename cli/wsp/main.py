@@ -13,6 +13,7 @@ from wsp.barrier import barrier
 from wsp.canonicalize import canonicalize
 from wsp.merge import merge
 from wsp.spec import spec
+from wsp.transport import transport
 
 app = typer.Typer(
     name="wsp",
@@ -34,6 +35,7 @@ app.command()(align)
 app.command()(merge)
 app.command()(barrier)
 app.command()(canonicalize)
+app.command()(transport)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,5 +1,6 @@
 """Open any checkpoint lazily, check it, and write weights atomically with their provenance."""
 
+from weightspace.checkpoint.adapter import Adapter, is_adapter, open_adapter, write_adapter
 from weightspace.checkpoint.checkpoint import Checkpoint
 from weightspace.checkpoint.companions import companions_of
 from weightspace.checkpoint.compare import check_compatible, check_finite
@@ -10,6 +11,7 @@ from weightspace.checkpoint.reader import TensorInfo
 from weightspace.checkpoint.write import write_checkpoint
 
 __all__ = [
+    "Adapter",
     "Checkpoint",
     "Provenance",
     "TensorInfo",
@@ -17,6 +19,9 @@ __all__ = [
     "check_finite",
     "check_output",
     "companions_of",
+    "is_adapter",
+    "open_adapter",
     "open_checkpoint",
+    "write_adapter",
     "write_checkpoint",
 ]

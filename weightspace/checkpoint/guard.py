@@ -12,6 +12,8 @@ from weightspace.errors import OutputError
 WEIGHTS_SUFFIX = ".safetensors"
 SIDECAR_SUFFIX = ".wsp.json"
 FOLDER_PROVENANCE = "wsp.json"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 _OTHER_WEIGHTS = {".pt", ".pth", ".th", ".bin", ".ckpt", ".pkl", ".gguf", ".onnx", ".h5", ".hdf5", ".npz", ".json"}
 
@@ -96,6 +98,5 @@ def _check_replaceable(folder: Path) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    return name in {FOLDER_PROVENANCE, "model.safetensors", "model.safetensors.index.json", *COMPANIONS} or (
-        name.startswith("model-") and name.endswith(WEIGHTS_SUFFIX)
-    )
+    known = {FOLDER_PROVENANCE, ADAPTER_CONFIG, ADAPTER_WEIGHTS, "model.safetensors", "model.safetensors.index.json"}
+    return name in known | set(COMPANIONS) or (name.startswith("model-") and name.endswith(WEIGHTS_SUFFIX))
