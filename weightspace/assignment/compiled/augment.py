@@ -30,8 +30,10 @@ def augment(
     passed, at = np.empty(m, np.int64), np.empty(m)
     for k in range(count):
         start = queue[k]
-        distance[:] = np.inf
-        open_price[:] = price
+        # Element by element: numba compiles the check of an array's shape, with its message, for ten seconds.
+        for j in range(m):
+            distance[j] = np.inf
+            open_price[j] = price[j]
         number = 0
         i = start
         row = scores[i] if live[i] else blank

@@ -119,7 +119,8 @@ def reduce_rows(
         for k in range(done, count):
             waiting[left] = queue[k]
             left += 1
-        queue[:left] = waiting[:left]
+        for k in range(left):
+            queue[k] = waiting[k]
         rounds += 1
         stuck = left >= count and rounds > 2
         count = left
