@@ -5,7 +5,7 @@
 One thread. Times are CPU time of this thread, so that other processes on the machine disturb less; each is the best of
 several calls, solvers in turn. `solve` is timed with all it does: checks, prices, certificate. An answer is optimal if
 its value is scipy's and its gap is at most 1e-9, both relative to max(|value|, n eps32 max|scores|). The floor is one
-read of the scores, at the speed at which torch sums them here.
+read of the scores, at the speed at which torch sums them here. With a GPU also the auction there, in wall-clock time.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from harness import options, publish
 from harness.clock import cpu_seconds
+from harness.gpu import on_device
 from harness.scores import FAMILIES, pair, scores
 from rich.progress import track
 from scipy.optimize import linear_sum_assignment
@@ -38,7 +39,7 @@ def cold(family: str, n: int, budget: float) -> Row:
     """One matrix, from nothing."""
     matrix = scores(family, n)
     array = matrix.numpy()
-    calls = {
+    calls: dict[str, Any] = {
         "seconds": lambda: solve(matrix),
         "scipy_seconds": lambda: linear_sum_assignment(array, maximize=True),
         "floor_seconds": lambda: matrix.sum(),
@@ -124,6 +125,11 @@ def summarise(rows: list[Row]) -> Row:
         },
         "warm_over_cold_min": min(row["over_cold"] for row in rows if row["part"].startswith("warm")),
         "batch_over_single_min": min(row["over_cold"] for row in rows if row["part"].startswith("batch")),
+        "gpu_products_worth": {
+            f"{row['part']}, n {row['n']}, {row['family']}": row["seconds"] / row["product_seconds"]
+            for row in rows
+            if "product_seconds" in row
+        },
         "worst_gap": max(row["gap"] for row in rows),
     }
 
@@ -131,7 +137,8 @@ def summarise(rows: list[Row]) -> Row:
 COLUMNS = {
     "part": "case", "family": "family", "n": "n", "seconds": "ours, s", "scipy_seconds": "scipy, s",
     "lapjv_seconds": "lapjv, s", "speedup": "over scipy", "speedup_over_lapjv": "over lapjv",
-    "over_cold": "over cold or single", "floor_seconds": "one read, s", "passes_at_floor": "reads' worth",
+    "over_cold": "over cold or single", "product_seconds": "product, s",
+    "floor_seconds": "one read, s", "passes_at_floor": "reads' worth",
     "below_scipy": "below scipy", "gap": "gap", "optimal": "optimal",
 }  # fmt: skip
 
@@ -143,13 +150,17 @@ def main() -> None:
     largest = min(arguments.largest, QUICK_LARGEST) if arguments.quick else arguments.largest
     budget = 0.1 if arguments.quick else 1.0
     torch.set_num_threads(1)
+    has_gpu = torch.cuda.is_available()
     sizes = [n for n in SIZES if n <= largest]
     rows = [cold(family, n, budget) for n in track(sizes, description="sizes", transient=True) for family in FAMILIES]
     changing = min(largest, QUICK_LARGEST if arguments.quick else 2048)
     rows += [warm(family, changing, moved, budget) for family in ("trained, planted", "planted") for moved in MOVED]
     rows += [batch(count, n, budget) for count, n in BATCHES if n <= largest]
+    rows += on_device("cuda", ((1, 4096),)) if has_gpu and arguments.quick else on_device("cuda") if has_gpu else []
     summary = summarise(rows)
     notes = [f"{key}: {value}" for key, value in summary.items()]
+    if not has_gpu:
+        notes.append("GPU: left out, there is none here; tests run the same code on the CPU")
     if not importlib.util.find_spec("lap"):
         notes.append("lapjv: left out, neither lapx nor lap is installed")
     elif largest > LAP_LARGEST:

@@ -11,44 +11,44 @@ Weights = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 
 
 def _shuffled(weights: Tensor, generator: torch.Generator) -> Tensor:
-    return weights[torch.randperm(len(weights), generator=generator)]
+    return weights[torch.randperm(len(weights), generator=generator, device=generator.device)]
 
 
 def _noisy(weights: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """With noise of a share of every unit's own norm; a unit that is zero stays zero."""
     size = weights.norm(dim=1, keepdim=True) / weights.shape[1] ** 0.5
-    return weights + share * size * torch.randn(weights.shape, generator=generator)
+    return weights + share * size * torch.randn(weights.shape, generator=generator, device=generator.device)
 
 
 def _spectrum(n: int, decay: float, generator: torch.Generator) -> Tensor:
     """n units whose singular values fall like a power, as those of trained layers do."""
-    values = torch.arange(1, n + 1).float() ** -decay
-    left = torch.randn(n, n, generator=generator) * values
-    return left @ torch.randn(n, n, generator=generator)
+    values = torch.arange(1, n + 1, device=generator.device).float() ** -decay
+    left = torch.randn(n, n, generator=generator, device=generator.device) * values
+    return left @ torch.randn(n, n, generator=generator, device=generator.device)
 
 
 def _worn(weights: Tensor, generator: torch.Generator) -> Tensor:
     """Unequal norms; a tenth of the units dead, a tenth almost copies of others, a twentieth copies."""
     n = len(weights)
-    weights = weights * torch.exp(0.7 * torch.randn(n, 1, generator=generator))
-    order, tenth, half = torch.randperm(n, generator=generator), n // 10, n // 20
+    weights = weights * torch.exp(0.7 * torch.randn(n, 1, generator=generator, device=generator.device))
+    order, tenth, half = torch.randperm(n, generator=generator, device=generator.device), n // 10, n // 20
     dead, near, of_near, copies, of_copies = order[: 5 * tenth].split(tenth)
     weights[dead] = 0
-    weights[near] = weights[of_near] * (1 + 1e-3 * torch.randn(tenth, 1, generator=generator))
+    weights[near] = weights[of_near] * (1 + 1e-3 * torch.randn(tenth, 1, generator=generator, device=generator.device))
     weights[copies[:half]] = weights[of_copies[:half]]
     return weights
 
 
 def _planted(noise: float) -> Weights:
     def pair(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        a = torch.randn(n, n, generator=generator)
+        a = torch.randn(n, n, generator=generator, device=generator.device)
         return a, _noisy(_shuffled(a, generator), noise, generator)
 
     return pair
 
 
 def _independent(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    return torch.randn(n, n, generator=generator), torch.randn(n, n, generator=generator)
+    return torch.randn(n, n, generator=generator, device=generator.device), torch.randn(n, n, generator=generator)
 
 
 def _trained(decay: float) -> Weights:
@@ -56,8 +56,12 @@ def _trained(decay: float) -> Weights:
 
     def pair(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         a = _spectrum(n, decay, generator)
-        inside = torch.linalg.qr(torch.randn(n, min(n, 64), generator=generator))[0]
-        b = _shuffled(a, generator) @ inside @ torch.randn(inside.shape[1], n, generator=generator)
+        inside = torch.linalg.qr(torch.randn(n, min(n, 64), generator=generator, device=generator.device))[0]
+        b = (
+            _shuffled(a, generator)
+            @ inside
+            @ torch.randn(inside.shape[1], n, generator=generator, device=generator.device)
+        )
         return _worn(a, generator), _worn(b / 8, generator)
 
     return pair
@@ -83,9 +87,9 @@ FAMILIES: dict[str, Weights] = {
 }
 
 
-def pair(family: str, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """The weights (n, n) of the units of two layers, float32."""
-    return FAMILIES[family](n, torch.Generator().manual_seed(seed))
+def pair(family: str, n: int, seed: int = 0, device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """The weights (n, n) of the units of two layers, float32; devices draw different numbers."""
+    return FAMILIES[family](n, torch.Generator(device).manual_seed(seed))
 
 
 def scores(family: str, n: int, seed: int = 0) -> Tensor:
