@@ -67,6 +67,7 @@ DEGENERATE = {
     "all negative": -independent(60, 60).abs(),
     "tiny": independent(60, 60) * 1e-30,
     "huge": independent(60, 60) * 1e30,
+    "huge, large": independent(300, 300) * 5e37,
     "far from each other": torch.diag(torch.full((60,), 1e30)) + independent(60, 60),
 }
 
@@ -118,6 +119,12 @@ def test_a_batch_is_as_good_as_its_matrices(backend: str, batch: list[int], shap
 def test_sizes_at_which_an_auction_starts(backend: str, n: int, family: str):
     scores = {"independent": independent(n, n), "planted": planted(n, 2.0), "trained": trained(n)}[family]
     check_matching(scores, solve(scores, backend=backend))
+
+
+@every_backend
+def test_doubles_whose_sums_overflow_are_refused(backend: str):
+    with pytest.raises(AlignmentError, match="NaN or infinity"):
+        solve(torch.full((3, 3), -1e305, dtype=torch.float64), backend=backend)
 
 
 @every_backend

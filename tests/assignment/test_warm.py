@@ -65,3 +65,11 @@ def test_a_batch_starts_warm(backend: str):
 def test_a_start_of_another_shape_is_refused():
     with pytest.raises(AlignmentError, match="the warm start is of 3 x 3 scores, expected 4 x 4"):
         solve(torch.zeros(4, 4), warm=solve(torch.zeros(3, 3)))
+
+
+@pytest.mark.parametrize(("column", "price"), [(4, 0.0), (-2, 0.0), (0, float("nan")), (0, float("inf"))])
+def test_a_start_that_is_not_valid_is_refused(column: int, price: float):
+    none = torch.tensor(0.0)
+    wrong = Matching(torch.tensor([column, 1, 2]), torch.tensor([0.0, price, 0.0, 0.0]).double(), none, none)
+    with pytest.raises(AlignmentError, match="a column beyond 3 or a price that is not finite"):
+        solve(torch.zeros(3, 4), warm=wrong)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+LARGEST = 1e300  # scores and prices from here on count as infinite: their sums and differences may be
+
 
 @dataclass(frozen=True, slots=True)
 class Matching:

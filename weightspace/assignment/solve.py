@@ -8,7 +8,7 @@ from torch import Tensor
 from weightspace.assignment.backends import choose
 from weightspace.assignment.duality import assigned_score, certificate
 from weightspace.assignment.exact import solve_with_scipy
-from weightspace.assignment.matching import Matching
+from weightspace.assignment.matching import LARGEST, Matching
 from weightspace.errors import AlignmentError
 
 Start = tuple[Tensor, Tensor]
@@ -29,8 +29,8 @@ def solve(scores: Tensor, *, warm: Matching | None = None, backend: str = "auto"
         (Only the auction may end with more, where the scores defeat it; the gap says so.)
 
     Raises:
-        AlignmentError: If the scores are not matrices or hold NaN or infinity, `warm` has another shape, or the
-            backend is not known or not installed.
+        AlignmentError: If the scores are not matrices or hold NaN or infinity, `warm` has another shape or no
+            valid columns and prices, or the backend is not known or not installed.
     """
     if scores.dim() < 2:
         raise AlignmentError(f"assignment: expected score matrices, found shape {tuple(scores.shape)}")
@@ -70,7 +70,7 @@ def _solved(scores: Tensor, start: Start | None, backend: str) -> Matching:
         if found is None:
             raise _not_finite()
         return found
-    if not bool(torch.isfinite(scores).all()):
+    if not bool((scores.abs() < LARGEST).all()):
         raise _not_finite()
     if backend == "auction":
         from weightspace.assignment.auction.solve import solve_auction
@@ -114,6 +114,10 @@ def _start(scores: Tensor, warm: Matching) -> Start:
             f"assignment: the warm start is of {warm.columns.shape[-1]} x {warm.prices.shape[-1]} scores, "
             f"expected {n} x {m} in a batch of shape {tuple(batch)}"
         )
+    if scores.numel() and not (
+        bool(((warm.columns >= -1) & (warm.columns < m)).all()) and bool((warm.prices.abs() < LARGEST).all())
+    ):
+        raise AlignmentError(f"assignment: the warm start has a column beyond {m - 1} or a price that is not finite")
     return warm.columns, warm.prices
 
 

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from weightspace.assignment.compiled.entry import optimise_all
-from weightspace.assignment.matching import Matching
+from weightspace.assignment.matching import LARGEST, Matching
 
-# For every dtype the integers of the same size, and the bits of infinity.
-_BITS = {torch.float32: (np.int32, 0x7F800000), torch.float64: (np.int64, 0x7FF0000000000000)}
+# For every dtype the integers of the same size, and the bits of the first number that is too large: infinity, or a
+# double with which sums could overflow.
+_BITS = {torch.float32: (np.int32, 0x7F800000), torch.float64: (np.int64, int(np.float64(LARGEST).view(np.int64)))}
 
 
 def solve_compiled(scores: Tensor, start: tuple[Tensor, Tensor] | None) -> Matching | None:

@@ -40,7 +40,8 @@ def _scale(scores: np.ndarray, live: np.ndarray) -> float:
     for i in range(0, scores.shape[0], every):
         if live[i]:
             best += best_two(scores[i], zeros)[0]
-            mean += scores[i].mean()
+            for j in range(scores.shape[1]):
+                mean += scores[i, j] / scores.shape[1]
             rows += 1
     return (best - mean) / max(rows, 1)
 
