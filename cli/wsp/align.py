@@ -31,6 +31,7 @@ def align(
     input_shape: options.InputShape = None,
     method: options.Method = "weights",
     restarts: options.Restarts = options.DEFAULT_RESTARTS,
+    match_samples: options.MatchSamples = options.DEFAULT_MATCH_SAMPLES,
     alignment: Annotated[
         Path | None,
         typer.Option(
@@ -69,13 +70,14 @@ def align(
 ) -> None:
     """Permute the hidden units of B so that its weights come closest to those of A; its function stays the same.
 
-    With --data the outputs before and after are compared on real inputs instead of random ones.
+    With --data the outputs before and after are compared on real inputs instead of random ones, and --method may be one
+    that goes by activations or by the loss.
     """
     console = Console(as_json=as_json, quiet=quiet)
     request = PairRequest(
         a, b, arch, activation, options.positive_integers("--input-shape", input_shape),
         data, options.floats("--mean", mean), options.floats("--std", std), method, restarts, seed, device,
-        bound, memory, journal,
+        match_samples, bound, memory, journal,
     )  # fmt: skip
     with console.owning_stdout():
         _run(console, request, output, alignment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weightspace.align import Alignment
+    from weightspace.source import Inputs
 
 _LARGEST_PRESERVATION_ERROR = 1e-3
 _COMPARED_EXAMPLES = 64
@@ -43,7 +44,7 @@ class AlignedPair:
 
 
 def align_pair(pair: Pair, console: Console) -> AlignedPair:
-    """Align B to A by weight matching, and check on outputs that B is still the same function.
+    """Align B to A, and check on outputs that B is still the same function.
 
     The outputs are compared on the first examples of the data, or on random inputs.
 
@@ -69,6 +70,8 @@ def align_pair(pair: Pair, console: Console) -> AlignedPair:
             seed=pair.request.seed,
             device=pair.device,
             forward=_forward(pair, network),
+            program=network.program,
+            batches=_batches(pair, network),
             memory=DEFAULT_MEMORY if pair.request.memory is None else int(pair.request.memory * 2**30),
             journal=pair.request.journal,
             bound=pair.request.bound,
@@ -94,9 +97,11 @@ def show_alignment(console: Console, result: AlignedPair, title: str) -> None:
         title=title,
     )
     console.line(
-        f"objective of {alignment.method}: {alignment.objective_before:.6g} before, {alignment.objective_after:.6g} "
-        f"after, in {counted(alignment.sweeps, 'sweep')} and {alignment.seconds:.1f} s"
+        f"{alignment.method}: inner product of the weights {alignment.objective_before:.6g} before, "
+        f"{alignment.objective_after:.6g} after, in {counted(alignment.sweeps, 'sweep')} and {alignment.seconds:.1f} s"
     )
+    if alignment.figures:
+        console.line(", ".join(f"{name.replace('_', ' ')}: {value:.6g}" for name, value in alignment.figures.items()))
     if alignment.objective_bound:
         share = alignment.objective_after / alignment.objective_bound
         console.line(f"no alignment exceeds {alignment.objective_bound:.6g}: this one reaches {share:.1%} of that")
@@ -122,6 +127,14 @@ def _forward(pair: Pair, network: Network) -> Callable[[Mapping[str, Tensor]], l
         return lambda state: program.outputs(on(pair.device, state))
     x = next(iter(pair.data.evaluation(samples=_COMPARED_EXAMPLES))).x
     return lambda state: [program.prediction(on(pair.device, state), x)]
+
+
+def _batches(pair: Pair, network: Network) -> Callable[[], Iterable[Inputs]] | None:
+    """Calls of the network on the data, with labels where there are any."""
+    program, data = network.program, pair.data
+    if program is None or data is None:
+        return None
+    return lambda: (program.inputs_for(x, y) for x, y in data.matching(pair.request.match_samples))
 
 
 def _size(size: int, copies: int) -> str:

@@ -40,6 +40,7 @@ def barrier(
     input_shape: options.InputShape = None,
     method: options.Method = "weights",
     restarts: options.Restarts = options.DEFAULT_RESTARTS,
+    match_samples: options.MatchSamples = options.DEFAULT_MATCH_SAMPLES,
     mean: options.Mean = None,
     std: options.Std = None,
     seed: options.Seed = 0,
@@ -55,6 +56,7 @@ def barrier(
     request = PairRequest(
         a, b, arch, activation, options.positive_integers("--input-shape", input_shape),
         data, options.floats("--mean", mean), options.floats("--std", std), method, restarts, seed, device,
+        match_samples,
     )  # fmt: skip
     with console.owning_stdout():
         _run(console, request, output, points, samples, reset_samples)

@@ -58,6 +58,16 @@ class CommandData:
             shuffle_seed=self.seed,
         )
 
+    def matching(self, samples: int) -> Iterable[Batch]:
+        """Shuffled batches for methods of alignment that go by data."""
+        split = self.dataset.statistics
+        return split.batches(
+            _batch_size(split, _NUMBERS_EVALUATED),
+            normalization=self.normalization,
+            samples=samples,
+            shuffle_seed=self.seed,
+        )
+
     def recipe(self) -> dict[str, Any]:
         """What a result depends on, as JSON values."""
         normalization = self.normalization

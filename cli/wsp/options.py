@@ -9,6 +9,7 @@ import typer
 
 DEFAULT_RESET_SAMPLES = 5000
 DEFAULT_RESTARTS = 10
+DEFAULT_MATCH_SAMPLES = 2500
 
 A = Annotated[Path, typer.Argument(metavar="A", help="Checkpoint that is the reference: a file or a folder.")]
 B = Annotated[Path, typer.Argument(metavar="B", help="Checkpoint of the same architecture.")]
@@ -72,7 +73,19 @@ ResetSamples = Annotated[
 Method = Annotated[
     str,
     typer.Option(
-        "--method", metavar="NAME", help="weights (balanced weight matching), or git-rebasin (the sum of the paper)."
+        "--method",
+        metavar="NAME",
+        help="weights (balanced weight matching) or git-rebasin (the sum of the paper); on --data: activations "
+        "(correlation after activation functions; also -pre, -all, -inner), or ste (learned on the loss).",
+    ),
+]
+MatchSamples = Annotated[
+    int,
+    typer.Option(
+        "--match-samples",
+        min=1,
+        metavar="N",
+        help="Examples, of the training part if there is one, for methods that go by data.",
     ),
 ]
 Restarts = Annotated[

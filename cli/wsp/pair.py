@@ -35,6 +35,7 @@ class PairRequest:
     restarts: int
     seed: int
     device: str
+    match_samples: int
     bound: bool = False
     memory: float | None = None
     journal: Path | None = None
@@ -69,6 +70,7 @@ class Pair:
             "activation": self.request.activation,
             "spec": None if self.network is None else self.network.spec.hash,
             "data": None if self.data is None else self.data.recipe(),
+            "match_samples": None if self.data is None else self.request.match_samples,
             "device": self.device.type,
         }
         inputs = {str(checkpoint.path): checkpoint.sha256() for checkpoint in (self.a, self.b)}
@@ -89,7 +91,7 @@ def opened(request: PairRequest, console: Console, *, evaluates: bool, network: 
     """
     from weightspace.align import check_method
 
-    check_method(request.method)
+    by_data = bool(check_method(request.method).needs)
     device = checked_device(request.device)
     a, b = open_pair(request.a, request.b, console)
     if not network:
@@ -97,7 +99,7 @@ def opened(request: PairRequest, console: Console, *, evaluates: bool, network: 
     found = network_of((a, b), arch=request.arch, activation=request.activation, input_shape=request.input_shape)
     _tell_inferred(found.source, console)
     refusal = found.source.evaluation_refusal() if found.source is not None else _no_network(found)
-    if refusal is not None and evaluates:
+    if refusal is not None and (evaluates or by_data):
         raise SourceError(refusal)
     data = command_data(request.data, request.mean, request.std, found.source, console, seed=request.seed)
     if data is not None:

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from typing_extensions import override
 
 from weightspace.errors import SourceError
-from weightspace.symmetry.taps import Tap, Taps, is_silent
+from weightspace.symmetry.taps import Tap, Taps, is_silent, plain_name
 from weightspace.symmetry.trace import without_fast_path
 
 Visit = Callable[[Tap, Tensor], None]
@@ -52,7 +52,7 @@ class _Tapping(TorchDispatchMode):
     @override
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        name = str(func)
+        name = plain_name(str(func))
         if is_silent(name):
             return result
         expected = self._sequence[self._next] if self._next < len(self._sequence) else "the end"

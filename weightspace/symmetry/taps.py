@@ -26,7 +26,7 @@ from weightspace.symmetry.spec import Spec
 from weightspace.symmetry.trace import trace
 
 # Operators that change no value. Which of them run depends on where the tensors are, not on the network.
-SILENT = frozenset({"_to_copy", "alias", "as_strided_", "clone", "detach", "lift_fresh", "_local_scalar_dense"})
+_SILENT = frozenset({"_to_copy", "alias", "as_strided_", "clone", "detach", "lift_fresh", "_local_scalar_dense"})
 _RESHAPING = frozenset({"_unsafe_view", "_reshape_copy", "unsafe_split", "unsafe_split_with_sizes"})
 
 Depth = Literal["made", "read", "all"]
@@ -110,12 +110,17 @@ def derive_taps(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, A
     found = _Finder(context, spec, names).run(
         [(place.get(number), call) for number, call in zip(recorded.numbers, recorded.calls, strict=True)]
     )
-    return Taps(spec, tuple(recorded.sequence[number] for number in loud), tuple(found))
+    return Taps(spec, tuple(plain_name(recorded.sequence[number]) for number in loud), tuple(found))
 
 
 def is_silent(name: str) -> bool:
     """Whether an operator, by its full name, changes no value."""
-    return name.split(".")[1] in SILENT
+    return name.split(".")[1] in _SILENT
+
+
+def plain_name(name: str) -> str:
+    """The full name of an operator, the same for views and for copies where the layout in memory allows no view."""
+    return name.replace("._unsafe_view.", ".view.")
 
 
 class _Finder:
