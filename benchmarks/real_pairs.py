@@ -1,10 +1,14 @@
-"""Pairs of independently trained networks: how good is the middle between them, beside the plain recipe.
+"""Pairs of independently trained networks: how good is the middle between them, by every method.
 
-    python benchmarks/real_pairs.py [--quick] [--samples N] [--seeds N] [--points N] [--json FILE]
+    python benchmarks/real_pairs.py [--quick] [--only TEXT] [--methods NAME ...] [--samples N] [--seeds N] [--points N]
+        [--json FILE]
 
-The plain recipe is Git Re-Basin's weight matching as its paper and every port of it have it, below in `plain_recipe`:
-one start, from the order as given. It runs on the same spec, in the same process. Its result depends on the visiting
-order, and so does ours, hence several seeds of each: means, and the range in brackets.
+*none*: B as it is. *plain*: Git Re-Basin's weight matching as its paper and every port of it have it, in the same
+process on the same spec. *git-rebasin*: our search, the same objective. *weights*: our default, which balances the
+layers and so maximises another sum than the one shown. *activations*: correlation of units on training examples.
+*ste*: permutations learned on the loss. Each result depends on visiting orders and on the choice of examples, hence
+several seeds of each: means, and the range in brackets. The middle of networks with batch norm also has its statistics
+measured again.
 """
 
 from __future__ import annotations
@@ -12,215 +16,90 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-import torch
 from harness import options, publish
+from peers.git_rebasin import PlainRecipe
 from rich.progress import track
-from scipy.optimize import linear_sum_assignment
-from torch import Tensor
+from trained import PAIRS, Subject
 
 from weightspace.align import align
-from weightspace.checkpoint import open_checkpoint
-from weightspace.data import Dataset, Normalization, open_data
-from weightspace.evaluate import evaluate, interpolate, measure_barriers
-from weightspace.source import Program, resolve_source
-from weightspace.stats import has_batchnorm, reset_batchnorm
-from weightspace.symmetry import Element, Spec, derive
-
-REPOSITORY = Path(__file__).resolve().parents[1]
-ZOO = REPOSITORY / "checkpoints_zoo"
-SHARED = REPOSITORY.parent / "shared" / "data"
-IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-BATCH = 500
-
-State = dict[str, Tensor]
+from weightspace.evaluate import interpolate, measure_barriers
+from weightspace.symmetry import Element
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two checkpoints of one network and the data that they were trained for.
-
-    Attributes:
-        a: Path of the reference.
-        b: Path of the network to be aligned.
-        data: Path of the data.
-        arch: As `--arch` takes it; None for a stack of layers that the checkpoint tells, with ReLU between.
-        normalization: What the networks expect.
-        large: Whether --samples limits the test images.
-    """
-
-    a: Path
-    b: Path
-    data: Path
-    arch: str | None = None
-    normalization: Normalization | None = None
-    large: bool = False
+def plain_recipe(subject: Subject, seed: int) -> Element:
+    recipe = PlainRecipe(subject.a, subject.b, subject.spec)
+    recipe.run(seed)
+    return recipe.element
 
 
-PAIRS = {
-    "digits MLP": Pair(
-        ZOO / "digits_mlp_0.safetensors",
-        ZOO / "digits_mlp_1.safetensors",
-        ZOO / "digits",
-        f"{ZOO / 'models.py'}:digits_mlp",
-    ),
-    "digits CNN": Pair(
-        ZOO / "digits_cnn_0.safetensors",
-        ZOO / "digits_cnn_1.safetensors",
-        ZOO / "digits",
-        f"{ZOO / 'models.py'}:digits_cnn",
-    ),
-    "MNIST MLP": Pair(
-        SHARED / "mlp_seeds" / "mnist_mlp_seed0.pt", SHARED / "mlp_seeds" / "mnist_mlp_seed1.pt", SHARED / "mnist"
-    ),
-    "CIFAR-10 ResNet-20": Pair(
-        SHARED / "resnet_cifar10" / "resnet20" / "DanSun18_run_8_1_model.th",
-        SHARED / "resnet_cifar10" / "resnet20" / "DanSun18_run_8_2_model.th",
-        SHARED / "cifar10",
-        f"{ZOO / 'cifar_resnet.py'}:resnet20",
-        IMAGENET,
-        large=True,
-    ),
-}
+def ours(method: str) -> Callable[[Subject, int], Element]:
+    """One of the methods of `weightspace.align`, with the network and training examples at hand."""
+    return lambda subject, seed: align(
+        subject.a, subject.b, subject.spec, method=method, seed=seed,
+        program=subject.program, batches=lambda: subject.calls(seed),
+    ).element  # fmt: skip
 
 
-def plain_recipe(a: State, b: State, spec: Spec, seed: int) -> Element:
-    """Git Re-Basin, Algorithm 1 (Ainsworth et al. 2022): from the identity, groups in random order, until no gain.
-
-    The cost of a group is formed anew at every visit, in float64, as the sum over all parameters that carry it of
-    unfold(A) unfold(B)^T, the other permutations applied to B. It knows groups that stand alone, without inner ones.
-    """
-    if any(group.depends_on for group in spec.all_groups):
-        raise ValueError("the plain recipe knows no groups within groups")
-    a, b = ({name: tensor.double() for name, tensor in state.items()} for state in (a, b))
-    carried = {
-        group.name: [
-            (block, place)
-            for name, tensor in spec.tensors.items()
-            if tensor.kind == "parameter"
-            for block in spec.blocks[name]
-            for place, dim in enumerate(block.dims)
-            if dim.group == group.name
-        ]
-        for group in spec.groups
-    }
-    random = np.random.default_rng(seed)
-    element, progress = spec.identity(), True
-    while progress:
-        progress = False
-        for name in random.permutation(list(carried)):
-            now = spec.apply(element, b)
-            cost = sum(
-                unfold(block.read(a[block.tensor]), place) @ unfold(block.read(now[block.tensor]), place).T
-                for block, place in carried[name]
-            )
-            rows, columns = linear_sum_assignment(cost, maximize=True)
-            if cost[rows, columns].sum() > np.trace(cost) + 1e-12:
-                element = element.then(Element(spec.all_groups, {str(name): torch.from_numpy(columns)}))
-                progress = True
-    return element
-
-
-def unfold(tensor: Tensor, place: int) -> np.ndarray:
-    return tensor.movedim(place, 0).flatten(1).numpy() if tensor.dim() > 1 else tensor[:, None].numpy()
-
-
-METHODS: dict[str, Callable[[State, State, Spec, int], Element]] = {
+METHODS: dict[str, Callable[[Subject, int], Element]] = {
+    "none": lambda subject, seed: subject.spec.identity(),
     "plain": plain_recipe,
-    "git-rebasin": lambda a, b, spec, seed: align(a, b, spec, method="git-rebasin", seed=seed).element,
-    "weights": lambda a, b, spec, seed: align(a, b, spec, method="weights", seed=seed).element,
+    **{name: ours(name) for name in ("git-rebasin", "weights", "activations", "ste")},
 }
+SEEDLESS = ("none",)
+QUICK = ("digits MLP", "digits CNN", "MNIST MLP")
 
 
-class Bench:
-    """One pair, loaded, with everything that is measured on it."""
-
-    def __init__(self, pair: Pair, arguments: argparse.Namespace) -> None:
-        first, second = open_checkpoint(pair.a), open_checkpoint(pair.b)
-        source = resolve_source(pair.arch, checkpoint=first, activation="relu" if pair.arch is None else None)
-        inputs = source.example_inputs()
-        self.pair, self.arguments = pair, arguments
-        self.program = Program.from_source(source)
-        self.spec = derive(source.build(meta=True), inputs.args, inputs.kwargs)
-        self.a, self.b = first.tensors(), second.tensors()
-        self.data: Dataset = open_data(pair.data)
-        self.resets = has_batchnorm(self.program)
-
-    def batches(self):
-        samples = self.arguments.samples if self.pair.large else None
-        return self.data.evaluation.batches(BATCH, samples=samples, normalization=self.pair.normalization)
-
-    def statistics(self):
-        return self.data.statistics.batches(
-            BATCH, samples=self.arguments.samples, shuffle_seed=0, normalization=self.pair.normalization
-        )
-
-    def accuracy(self, state: State) -> float:
-        return 100 * evaluate(self.program, state, self.batches()).accuracy
-
-    def objective(self, element: Element) -> float:
-        """The plain sum of inner products, in float64, over the blocks that some group moves."""
-        moved = self.spec.apply(element, self.b)
-        return sum(
-            float((block.read(self.a[name]).double() * block.read(moved[name]).double()).sum())
-            for name, tensor in self.spec.tensors.items()
-            if tensor.kind == "parameter"
-            for block in self.spec.blocks[name]
-            if block.groups
-        )
-
-    def method(self, name: str) -> dict[str, Any]:
-        """What a method reaches, over the seeds."""
-        found: dict[str, list[float]] = {"objective": [], "midpoint": [], "midpoint_reset": [], "seconds": []}
-        for seed in range(self.arguments.seeds):
-            began = time.perf_counter()
-            element = METHODS[name](self.a, self.b, self.spec, seed)
-            found["seconds"].append(time.perf_counter() - began)
-            middle = interpolate(self.a, self.spec.apply(element, self.b), 0.5)
-            found["objective"].append(self.objective(element))
-            found["midpoint"].append(self.accuracy(middle))
-            if self.resets:
-                found["midpoint_reset"].append(self.accuracy(reset_batchnorm(self.program, middle, self.statistics())))
-        return found
-
-    def curves(self) -> dict[str, Any]:
-        """The paths from A to B as it is and as `weights` aligns it, with seed 0."""
-        aligned = self.spec.apply(METHODS["weights"](self.a, self.b, self.spec, 0), self.b)
-        report = measure_barriers(
-            self.program, self.a, self.b, aligned, self.batches, self.statistics, points=self.arguments.points
-        )
-        return report.to_json()
+def objective(subject: Subject, element: Element) -> float:
+    """The plain sum of inner products, in float64, over the blocks that some group moves."""
+    spec, moved = subject.spec, subject.spec.apply(element, subject.b)
+    return sum(
+        float((block.read(subject.a[name]).double() * block.read(moved[name]).double()).sum())
+        for name, tensor in spec.tensors.items()
+        if tensor.kind == "parameter"
+        for block in spec.blocks[name]
+        if block.groups
+    )
 
 
-def rows_of(name: str, bench: Bench) -> list[dict[str, Any]]:
-    curves = bench.curves()
-    naive = curves["naive"]
-    ends = [100 * naive["accuracy"][0], 100 * naive["accuracy"][-1]]
-    middle = interpolate(bench.a, bench.b, 0.5)
-    rows: list[dict[str, Any]] = [
-        {
-            "pair": name, "method": "none", "ends": ends, "examples": naive["samples"],
-            "objective": [bench.objective(bench.spec.identity())], "midpoint": [bench.accuracy(middle)],
-            "midpoint_reset": [bench.accuracy(reset_batchnorm(bench.program, middle, bench.statistics()))]
-            if bench.resets else [], "barrier": naive["barrier"], "seconds": [], "curves": {"naive": naive},
-        }
-    ]  # fmt: skip
-    for method in METHODS:
-        rows.append({"pair": name, "method": method, **bench.method(method)})
-    base = fmean(rows[1]["objective"])
-    for row in rows:
-        row["objective_ratio"] = fmean(row["objective"]) / base
-        for key in ("objective", "midpoint", "midpoint_reset", "seconds"):
-            row[f"{key}_shown"] = with_range(row[key])
-    rows[-1] |= {
-        "barrier": curves["aligned"]["barrier"], "curves": {key: curves[key] for key in ("aligned", "aligned_reset")},
-        "barrier_reset": curves["aligned_reset"]["barrier"] if bench.resets else None,
+def row_of(name: str, method: str, subject: Subject, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What a method reaches on a pair, over the seeds."""
+    row: dict[str, Any] = {
+        "pair": name, "measure": PAIRS[name].measure, "method": method, "examples": subject.measured,
+        "objective": [], "midpoint": [], "midpoint_reset": [], "seconds": [],
     }  # fmt: skip
+    for seed in range(1 if method in SEEDLESS else arguments.seeds):
+        began = time.perf_counter()
+        element = METHODS[method](subject, seed)
+        row["seconds"].append(time.perf_counter() - began)
+        middle = interpolate(subject.a, subject.spec.apply(element, subject.b), 0.5)
+        row["objective"].append(objective(subject, element))
+        row["midpoint"].append(subject.score(middle))
+        if subject.resets:
+            row["midpoint_reset"].append(subject.score(subject.reset(middle)))
+    for key in ("objective", "midpoint", "midpoint_reset", "seconds"):
+        row[f"{key}_shown"] = with_range(row[key])
+    return row
+
+
+def curves(subject: Subject, points: int) -> dict[str, Any]:
+    """The paths from A to B as it is and as `weights` aligns it, with seed 0."""
+    aligned = subject.spec.apply(METHODS["weights"](subject, 0), subject.b)
+    return measure_barriers(
+        subject.program, subject.a, subject.b, aligned, subject.labelled, subject.statistics, points=points
+    ).to_json()
+
+
+def rows_of(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    subject = Subject(PAIRS[name], arguments.samples)
+    rows = [row_of(name, method, subject, arguments) for method in arguments.methods]
+    rows[0]["ends"] = [subject.score(subject.a), subject.score(subject.b)]
+    if arguments.points and PAIRS[name].measure == "accuracy":
+        paths = curves(subject, arguments.points)
+        rows[0]["curves"] = paths
+        rows[0]["barrier"] = {path: paths[path]["barrier"] for path in paths if paths[path] is not None}
     return rows
 
 
@@ -233,50 +112,55 @@ def with_range(values: list[float]) -> str | None:
 
 
 def summarise(rows: list[dict[str, Any]], skipped: dict[str, str]) -> dict[str, Any]:
-    """Per pair: mean accuracies in the middle, in percent, and objectives over that of the plain recipe."""
+    """Per pair: the measure in the middle by every method, means over the seeds."""
     pairs: dict[str, Any] = {}
     for row in rows:
-        entry = pairs.setdefault(row["pair"], {})
-        if row["method"] == "none":
+        entry = pairs.setdefault(row["pair"], {"measure": row["measure"]})
+        if "ends" in row:
             entry["ends"] = row["ends"]
+        if "barrier" in row:
+            entry["barrier"] = row["barrier"]
         entry[row["method"]] = {
             "midpoint": fmean(row["midpoint"]),
             "midpoint_reset": fmean(row["midpoint_reset"]) if row["midpoint_reset"] else None,
-            "objective_ratio": row["objective_ratio"],
-            "barrier": row.get("barrier"),
-            "barrier_reset": row.get("barrier_reset"),
+            "objective": fmean(row["objective"]),
+            "seconds": fmean(row["seconds"]),
         }
     return {"pairs": pairs, "skipped": skipped}
 
 
 COLUMNS = {
-    "pair": "pair", "method": "method", "ends": "ends, %", "midpoint_shown": "middle, %",
-    "midpoint_reset_shown": "middle after reset, %", "objective_shown": "inner product",
-    "objective_ratio": "over plain", "barrier": "barrier, nats", "barrier_reset": "after reset", "seconds_shown": "s",
+    "pair": "pair", "method": "method", "ends": "ends", "measure": "measure", "midpoint_shown": "middle",
+    "midpoint_reset_shown": "middle after reset", "objective_shown": "inner product", "seconds_shown": "s",
 }  # fmt: skip
 
 
 def main() -> None:
-    parser = options("Align pairs of real checkpoints and measure the middle, beside plain Git Re-Basin.")
-    parser.add_argument("--samples", type=int, default=2000, metavar="N", help="CIFAR-10 images, and for resets (2000)")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of every method (3)")
-    parser.add_argument("--points", type=int, default=25, metavar="N", help="positions on a path (25)")
+    parser = options("Align pairs of real checkpoints and measure the middle, by every method.")
+    parser.add_argument("--only", metavar="TEXT", default="", help="pairs whose name holds this")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="which (all)")
+    parser.add_argument(
+        "--samples", type=int, default=2500, metavar="N", help="CIFAR-10 images, and for methods (2500)"
+    )
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="runs of every method (5)")
+    parser.add_argument("--points", type=int, default=25, metavar="N", help="positions on a path; 0 for none (25)")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.samples, arguments.seeds, arguments.points = min(arguments.samples, 250), 1, min(arguments.points, 5)
+        arguments.methods = [method for method in arguments.methods if method != "ste"]
+    names = [
+        name for name in PAIRS if arguments.only in name and (arguments.only or not arguments.quick or name in QUICK)
+    ]
     rows: list[dict[str, Any]] = []
     skipped: dict[str, str] = {}
-    for name in track(PAIRS, description="pairs", transient=True):
-        absent = [path for path in (PAIRS[name].a, PAIRS[name].b, PAIRS[name].data) if not path.exists()]
+    for name in track(names, description="pairs", transient=True):
+        pair = PAIRS[name]
+        absent = [path for path in (pair.a, pair.b, pair.data) if path is not None and not path.exists()]
         if absent:
             skipped[name] = f"{absent[0]} is absent"
         else:
-            rows += rows_of(name, Bench(PAIRS[name], arguments))
-    notes = [
-        "none: B as it is. plain: Git Re-Basin's recipe. git-rebasin: our search, the same objective. "
-        "weights: our default, which balances the layers and so maximises another sum than the one shown.",
-        *(f"skipped {name}: {reason}" for name, reason in skipped.items()),
-    ]
+            rows += rows_of(name, arguments)
+    notes = [f"skipped {name}: {reason}" for name, reason in skipped.items()]
     publish("Pairs of real checkpoints", COLUMNS, rows, summarise(rows, skipped), arguments, notes)
 
 

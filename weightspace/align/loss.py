@@ -7,7 +7,7 @@ the two networks, over its variance. Batch norms normalise by the batch, as they
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -59,6 +59,17 @@ class DataLoss:
         with torch.no_grad():
             losses = [float(self(state, inputs)) for inputs in calls]
         return sum(losses) / len(losses)
+
+
+def endless(batches: Callable[[], Iterable[Inputs]]) -> Iterator[Inputs]:
+    """Calls pass after pass; ends only where a pass holds none."""
+    while True:
+        empty = True
+        for inputs in batches():
+            yield inputs
+            empty = False
+        if empty:
+            return
 
 
 def _classification(logits: Tensor, labels: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -64,6 +65,16 @@ class Request:
                 self.a, self.b, self.spec, self.device, balance=balance, memory=self.memory
             )
         return self._problems[balance]
+
+    def held(self, which: Literal["a", "b"]) -> dict[str, Tensor]:
+        """All weights of A or B on the device, floating ones in float32, tied ones once; for methods that run them."""
+        state = self.a if which == "a" else self.b
+        found = {}
+        for name in state:
+            if name not in self.spec.aliases:
+                tensor = state[name].detach()
+                found[name] = tensor.to(self.device, torch.float32 if tensor.is_floating_point() else tensor.dtype)
+        return found
 
 
 @dataclass(frozen=True)

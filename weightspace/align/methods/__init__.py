@@ -1,5 +1,5 @@
 """The ways to align, a file each; importing this package fills `weightspace.align.method.METHODS`."""
 
-from weightspace.align.methods import activations, ste, weights
+from weightspace.align.methods import activations, sinkhorn, ste, weights
 
-__all__ = ["activations", "ste", "weights"]
+__all__ = ["activations", "sinkhorn", "ste", "weights"]

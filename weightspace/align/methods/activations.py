@@ -52,7 +52,7 @@ def match_activations(request: Request, *, depth: Depth, measure: Measure) -> Fo
     """
     assert request.program is not None
     assert request.batches is not None
-    a, b = ({name: tensor.to(request.device) for name, tensor in state.items()} for state in (request.a, request.b))
+    a, b = request.held("a"), request.held("b")
     progress = request.progress
     found = similarities(
         request.program, a, b, request.spec, request.batches(), depth=depth, measure=measure,

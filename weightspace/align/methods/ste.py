@@ -7,20 +7,19 @@ returned is the best element met, by its loss on the same few calls, and never o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
 import torch
 from torch import Tensor
 
-from weightspace.align.loss import DataLoss
+from weightspace.align.loss import DataLoss, endless
 from weightspace.align.method import Found, Request, method
 from weightspace.align.methods.activations import match_activations
 from weightspace.align.problem import Problem
 from weightspace.align.search import Search
 from weightspace.align.settle import settle
 from weightspace.errors import DataError
-from weightspace.source import Inputs
 from weightspace.symmetry import Element
 
 STEPS = 100
@@ -37,7 +36,7 @@ def match_straight_through(request: Request) -> Found:
     """
     assert request.program is not None
     assert request.batches is not None
-    a, b = (_on(request.device, state, request.spec.aliases) for state in (request.a, request.b))
+    a, b = request.held("a"), request.held("b")
     loss = DataLoss(request.program, a, b, request.loss)
     judging = list(islice(request.batches(), JUDGING))
     if not judging:
@@ -50,7 +49,7 @@ def match_straight_through(request: Request) -> Found:
     start_loss, element, seen = best_loss, best, 0
     latent = {name: a[name].clone().requires_grad_() for name in _moving(request)}
     optimiser = torch.optim.SGD(latent.values(), lr=RATE, momentum=MOMENTUM)
-    for step, inputs in enumerate(islice(_endless(request.batches), STEPS), 1):
+    for step, inputs in enumerate(islice(endless(request.batches), STEPS), 1):
         problem = Problem(
             {**a, **{name: tensor.detach() for name, tensor in latent.items()}}, b, request.spec, request.device,
             balance=True, memory=request.memory,
@@ -97,20 +96,6 @@ def _moving(request: Request) -> list[str]:
 
 def _middle(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: (tensor + b[name]) / 2 if tensor.is_floating_point() else tensor for name, tensor in a.items()}
-
-
-def _on(device: torch.device, state: Mapping[str, Tensor], aliases: Mapping[str, str]) -> dict[str, Tensor]:
-    """The weights in float32 on a device, tied ones once."""
-    return {
-        name: state[name].detach().to(device, torch.float32 if state[name].is_floating_point() else None)
-        for name in state
-        if name not in aliases
-    }
-
-
-def _endless(batches: Callable[[], Iterable[Inputs]]) -> Iterator[Inputs]:
-    while True:
-        yield from batches()
 
 
 def _equal(one: Element, other: Element) -> bool:
