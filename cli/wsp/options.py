@@ -76,7 +76,7 @@ Method = Annotated[
         "--method",
         metavar="NAME",
         help="weights (balanced weight matching) or git-rebasin (the sum of the paper); on --data: activations "
-        "(correlation after activation functions; also -pre, -all, -inner), ste or sinkhorn-loss (learned on the loss); "
+        "(correlation after activation functions; also -pre, -all, -inner), ste, sinkhorn-loss (learned on the loss); "
         "sinkhorn (soft permutations, no data).",
     ),
 ]
