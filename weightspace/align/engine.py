@@ -13,10 +13,11 @@ from torch import Tensor
 
 from weightspace.align.alignment import Alignment, GroupReport
 from weightspace.align.bound import upper_bound
+from weightspace.align.check import check_state
 from weightspace.align.contraction import inner_product
 from weightspace.align.method import Loss, Progress, Request, check_method, check_needs
 from weightspace.align.problem import DEFAULT_MEMORY, Problem
-from weightspace.errors import AlignmentError, CheckpointMismatchError
+from weightspace.errors import AlignmentError
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import Element, Group, Spec
 from weightspace.symmetry.action import act_on_block
@@ -76,8 +77,8 @@ def align(
     chosen = check_method(method)
     if restarts < 1:
         raise AlignmentError(f"restarts: expected at least 1, found {restarts}")
-    _check(a, spec, "A")
-    _check(b, spec, "B")
+    check_state(a, spec, "A")
+    check_state(b, spec, "B")
     request = Request(
         a, b, spec, torch.device(device), restarts, seed, progress, program, batches, memory,
         None if journal is None else Path(journal), loss,
@@ -126,22 +127,6 @@ def preservation_error(
 
 def _wide(tensor: Tensor) -> Tensor:
     return tensor.double() if tensor.is_floating_point() else tensor
-
-
-def _check(state: Mapping[str, Tensor], spec: Spec, which: str) -> None:
-    for name, tensor in spec.tensors.items():
-        if name not in state:
-            raise CheckpointMismatchError(
-                f"tensor '{name}': expected in checkpoint {which}, found missing; check --arch"
-            )
-        found = state[name]  # a checkpoint reads the tensor anew every time
-        if tuple(found.shape) != tensor.shape:
-            raise CheckpointMismatchError(
-                f"tensor '{name}' of {which}: expected shape {tensor.shape}, found {tuple(found.shape)}; "
-                "both checkpoints must be of the architecture of the spec"
-            )
-        if found.is_floating_point() and not bool(torch.isfinite(found).all()):
-            raise AlignmentError(f"tensor '{name}' of {which}: expected finite values, found NaN or infinity")
 
 
 def _report(problem: Problem, group: Group) -> GroupReport:

@@ -1,0 +1,38 @@
+"""Checks of weights against the spec that they are aligned by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from weightspace.errors import AlignmentError, CheckpointMismatchError
+from weightspace.symmetry import Spec
+
+
+def check_state(state: Mapping[str, Tensor], spec: Spec, which: str) -> None:
+    """Checks that a checkpoint is of the network of a spec.
+
+    Args:
+        state: Its weights; read one by one.
+        spec: The symmetry of the network.
+        which: What to call the checkpoint in a message.
+
+    Raises:
+        CheckpointMismatchError: A tensor of the spec is missing or has another shape.
+        AlignmentError: A tensor holds NaN or infinity.
+    """
+    for name, tensor in spec.tensors.items():
+        if name not in state:
+            raise CheckpointMismatchError(
+                f"tensor '{name}': expected in checkpoint {which}, found missing; check --arch"
+            )
+        found = state[name]  # a checkpoint reads the tensor anew every time
+        if tuple(found.shape) != tensor.shape:
+            raise CheckpointMismatchError(
+                f"tensor '{name}' of {which}: expected shape {tensor.shape}, found {tuple(found.shape)}; "
+                "all checkpoints must be of the architecture of the spec"
+            )
+        if found.is_floating_point() and not bool(torch.isfinite(found).all()):
+            raise AlignmentError(f"tensor '{name}' of {which}: expected finite values, found NaN or infinity")
