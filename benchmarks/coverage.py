@@ -32,7 +32,7 @@ LIMIT = 170_000_000
 THOROUGH_LIMIT = 1_000_000
 TIGHTNESS_LIMIT = 12_000_000  # a transposition is a forward pass or two, and there are 64 and more of them
 MEMORY = 8 << 30
-SECONDS = 1200.0
+SECONDS = 3600.0
 QUICK = {
     "timm": ("test_byobnet", "test_convnext", "test_vit"),
     "transformers": ("gpt2", "bert", "t5"),

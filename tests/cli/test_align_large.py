@@ -74,7 +74,7 @@ def test_a_killed_alignment_goes_on_to_the_same_bytes(llamas, tmp_path) -> None:
     whole, resumed, journal = tmp_path / "whole", tmp_path / "resumed", tmp_path / "journal"
     assert subprocess.run(command(whole, tmp_path / "other"), check=False).returncode == 0
     process = subprocess.Popen(command(resumed, journal))
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while not journal.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.3)
