@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from weightspace.errors import WeightspaceError
 
 if TYPE_CHECKING:
-    from weightspace.align import Alignment
+    from weightspace.align import Alignment, ManyAlignment, align_many
     from weightspace.canonical import canonicalize
     from weightspace.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
     from weightspace.data import Normalization, open_data
@@ -49,10 +49,12 @@ _HOMES = {
     "Checkpoint": "checkpoint",
     "Element": "symmetry",
     "Group": "symmetry",
+    "ManyAlignment": "align",
     "Normalization": "data",
     "Program": "source",
     "Spec": "symmetry",
     "Transformation": "symmetry",
+    "align_many": "align",
     "canonicalize": "canonical",
     "derive": "symmetry",
     "interpolate": "merge",
@@ -73,11 +75,13 @@ __all__ = [
     "Checkpoint",
     "Element",
     "Group",
+    "ManyAlignment",
     "Normalization",
     "Program",
     "Spec",
     "Transformation",
     "WeightspaceError",
+    "align_many",
     "canonicalize",
     "derive",
     "interpolate",

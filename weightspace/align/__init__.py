@@ -1,8 +1,9 @@
-"""Alignment of one checkpoint to another modulo the symmetry of their network."""
+"""Alignment of one checkpoint to another, or of many, modulo the symmetry of their network."""
 
 from weightspace.align import methods
 from weightspace.align.alignment import Alignment, GroupReport
 from weightspace.align.engine import align
+from weightspace.align.many import ManyAlignment, align_many
 from weightspace.align.method import METHODS, Found, Method, Request, check_method, method
 from weightspace.align.problem import DEFAULT_MEMORY
 
@@ -12,9 +13,11 @@ __all__ = [
     "Alignment",
     "Found",
     "GroupReport",
+    "ManyAlignment",
     "Method",
     "Request",
     "align",
+    "align_many",
     "check_method",
     "method",
     "methods",
