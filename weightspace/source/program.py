@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from weightspace.checkpoint import Checkpoint
 from weightspace.errors import CheckpointMismatchError, DataError, SourceError, WeightspaceError
 from weightspace.outputs import result_tensors
 from weightspace.source.base import Inputs, Labelled, Source
+from weightspace.source.mismatch import COUNTER, mismatches
 from weightspace.source.precision import InDouble
 from weightspace.source.random_state import fixed_random_state
 from weightspace.source.streamed import Streamed
@@ -24,8 +24,6 @@ from weightspace.symmetry.taps import Taps, derive_taps
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_COUNTER = "num_batches_tracked"
 
 
 class Program:
@@ -216,19 +214,9 @@ class Program:
         Raises:
             CheckpointMismatchError: A tensor is missing, superfluous or of another shape.
         """
-        held = {self.aliases.get(name, name) for name in state}
-        problems = [
-            f"{name}: expected a tensor of shape {tuple(self._own[name].shape)}, found none"
-            for name in self.state_names
-            if self.aliases.get(name, name) not in held and not name.endswith(_COUNTER)
-        ]
-        for name in state:
-            if name in self._constants or (name not in self._own and self._ignores(name)):
-                continue
-            if name not in self._own:
-                problems.append(f"{name}: expected no such tensor, found one of shape {_shape(state, name)}")
-            elif _shape(state, name) != tuple(self._own[name].shape):
-                problems.append(f"{name}: expected shape {tuple(self._own[name].shape)}, found {_shape(state, name)}")
+        problems = mismatches(
+            state, self._own, self.aliases, lambda name: name in self._constants or self._ignores(name)
+        )
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             path = getattr(state, "path", None)
@@ -270,7 +258,7 @@ class Program:
                 given[canonical] = state[name]
         for name in self.state_names:
             if self.aliases.get(name, name) not in given:
-                if not name.endswith(_COUNTER):
+                if not name.endswith(COUNTER):
                     raise CheckpointMismatchError(
                         f"{name}: expected in the weights of {self._label}, found none; add it"
                     )
@@ -284,8 +272,3 @@ class Program:
             name: tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
             for name, tensor in (self._constants | given).items()
         }
-
-
-def _shape(state: Mapping[str, Any], name: str) -> tuple[int, ...]:
-    found = state.info(name) if isinstance(state, Checkpoint) else state[name]
-    return tuple(found.shape)
