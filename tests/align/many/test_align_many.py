@@ -75,7 +75,7 @@ def test_planted_elements_come_back(name: str, method: str, noise: float):
     found = align_many(states, spec, method=method, restarts=2)
     for each, element in zip(planted, found.elements, strict=True):
         assert each.then(element).is_identity()
-    assert distance(found.mean(states), original) < (0.5 * noise if noise else 1e-12)
+    assert distance(found.mean(states), original) <= 0.7 * noise + 1e-12  # a third of the variance is left
 
 
 @pytest.mark.parametrize("name", SPECS)
