@@ -55,6 +55,7 @@ def transport(
     ] = 1.0,
     method: options.Method = "weights",
     restarts: options.Restarts = options.DEFAULT_RESTARTS,
+    match_samples: options.MatchSamples = options.DEFAULT_MATCH_SAMPLES,
     data: options.Data = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -71,6 +72,7 @@ def transport(
     pair = PairRequest(
         target, base, arch, activation, options.positive_integers("--input-shape", input_shape),
         data, options.floats("--mean", mean), options.floats("--std", std), method, restarts, seed, device,
+        match_samples,
     )  # fmt: skip
     with console.owning_stdout():
         _run(console, _Request(delta, output, scale, pair))

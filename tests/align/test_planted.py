@@ -7,7 +7,7 @@ import torch
 
 from tests.align.networks import NETWORKS, built
 from tests.align.oracle import State
-from weightspace.align import METHODS, align
+from weightspace.align import align
 from weightspace.source import Program
 from weightspace.symmetry import Element, Spec, randomized
 
@@ -35,7 +35,7 @@ def distance(found: State, expected: State) -> float:
     return (missed / sum(float(expected[name].double().square().sum()) for name in names)) ** 0.5
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["weights", "git-rebasin"])  # the others have tests of their own
 @pytest.mark.parametrize("seed", range(3))
 def test_the_planted_element_comes_back(network: tuple[Program, Spec], method: str, seed: int):
     program, spec = network
