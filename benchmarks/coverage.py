@@ -30,7 +30,7 @@ Record = dict[str, Any]
 RESULTS = Path(__file__).resolve().parent / "results" / "coverage"
 LIMIT = 170_000_000
 THOROUGH_LIMIT = 1_000_000
-TIGHTNESS_LIMIT = 12_000_000  # a transposition is a forward pass or two, and there are 64 and more of them
+TIGHTNESS_LIMIT = 12_000_000  # parameters; a transposition is a forward pass or two, and there are many of them
 MEMORY = 8 << 30
 SECONDS = 3600.0
 QUICK = {
@@ -103,8 +103,9 @@ def examine(suite: str, store: Lines, arguments: argparse.Namespace) -> int:
             verified_now += "verified" in (outcome.value or {})
             progress.advance(bar)
         queue = [entry for entry in in_order(store) if entry[0]["name"] in names]
+        queue.sort(key=lambda entry: (not entry[1], entry[0]["parameters"]))  # the smallest of each family first
         tight = [
-            Job(record["name"], tightness, (suite, record["name"]))
+            Job(record["name"], tightness, (suite, record["name"], tries(record)))
             for record, thorough in queue
             if record["missed"] is None
             and record["parameters"] < arguments.limit_parameters
@@ -132,6 +133,11 @@ def in_order(store: Lines) -> list[tuple[Record, bool]]:
 
 def is_verified(record: Record, thorough: bool) -> bool:
     return record.get("verified") is True and (record["thorough"] or not thorough)
+
+
+def tries(record: Record) -> int:
+    """How many transpositions; classes of frozen indices are tried twice each in any case."""
+    return 64 if record["parameters"] < TIGHTNESS_LIMIT else 24
 
 
 def cost(record: Record, thorough: bool) -> float:

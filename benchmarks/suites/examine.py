@@ -130,12 +130,12 @@ def _verified(build: Build, spec: Spec, name: str, thorough: bool) -> Record:
     }
 
 
-def tightness(suite: str, name: str) -> Record:
+def tightness(suite: str, name: str, tries: int) -> Record:
     """Tries transpositions that the derived spec does not have, on the smallest inputs that the network takes."""
     module, inputs = by_name(suite)[name].build()
     program = Program(module, inputs)
     context = propagate(trace(module, inputs.args, inputs.kwargs))
-    found = missed_transpositions(context, [program.outputs], program.state(), seed=_seed(name))
+    found = missed_transpositions(context, [program.outputs], program.state(), tries=tries, seed=_seed(name))
     return {
         "tried": found.tried,
         "missed": sum(entry.found for entry in found.missed),
