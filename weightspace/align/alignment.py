@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from weightspace.atomic import explain_os_errors, new_files
-from weightspace.errors import AlignmentError, SpecError
+from weightspace.align.noted import UNREADABLE, element_read, read_noted, write_noted
+from weightspace.errors import AlignmentError
 from weightspace.symmetry import Element, Spec
 from weightspace.views import TensorView
 
@@ -119,9 +115,7 @@ class Alignment:
             OutputError: If the folder or the disk refuses.
         """
         path = Path(path)
-        perms = {name: perm.clone(memory_format=torch.contiguous_format) for name, perm in self.element.perms.items()}
-        with new_files(path) as (temporary,), explain_os_errors(path):
-            temporary.write_bytes(save(perms, metadata={METADATA_KEY: json.dumps(self.report())}))
+        write_noted(path, METADATA_KEY, self.report(), self.element.perms)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], spec: Spec) -> Alignment:
@@ -131,21 +125,16 @@ class Alignment:
             AlignmentError: If the file is no alignment, is damaged, or belongs to another spec.
         """
         try:
-            with safe_open(path, framework="pt") as file:
-                report = json.loads((file.metadata() or {})[METADATA_KEY])
-                perms = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            report, perms = read_noted(Path(path), METADATA_KEY)
             stored = {key: report[key] for key in _STORED}
             groups = tuple(GroupReport(**group) for group in report["groups"])
             spec_hash = report["spec_hash"]
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             raise AlignmentError(f"{path}: expected an alignment that wsp wrote, found none ({error})") from error
         if spec_hash != spec.hash:
             raise AlignmentError(
                 f"{path}: the alignment belongs to spec {spec_hash[:12]}, found {spec.hash[:12]}; "
                 "align again for this network"
             )
-        try:
-            element = Element(spec.all_groups, perms)
-        except SpecError as error:
-            raise AlignmentError(f"{path}: the alignment is damaged ({error}); align again") from error
+        element = element_read(Path(path), spec, perms)
         return cls(spec=spec, element=element, groups=groups, **stored)

@@ -1,4 +1,4 @@
-"""Checks of weights against the spec that they are aligned by."""
+"""Checks of what is to be aligned, before any work."""
 
 from __future__ import annotations
 
@@ -36,3 +36,13 @@ def check_state(state: Mapping[str, Tensor], spec: Spec, which: str) -> None:
             )
         if found.is_floating_point() and not bool(torch.isfinite(found).all()):
             raise AlignmentError(f"tensor '{name}' of {which}: expected finite values, found NaN or infinity")
+
+
+def check_restarts(restarts: int) -> None:
+    """Checks the number of starts of a search.
+
+    Raises:
+        AlignmentError: Less than one.
+    """
+    if restarts < 1:
+        raise AlignmentError(f"restarts: expected at least 1, found {restarts}")

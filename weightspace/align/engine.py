@@ -13,11 +13,10 @@ from torch import Tensor
 
 from weightspace.align.alignment import Alignment, GroupReport
 from weightspace.align.bound import upper_bound
-from weightspace.align.check import check_state
+from weightspace.align.check import check_restarts, check_state
 from weightspace.align.contraction import inner_product
 from weightspace.align.method import Loss, Progress, Request, check_method, check_needs
 from weightspace.align.problem import DEFAULT_MEMORY, Problem
-from weightspace.errors import AlignmentError
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import Element, Group, Spec
 from weightspace.symmetry.action import act_on_block
@@ -75,8 +74,7 @@ def align(
         CheckpointMismatchError: If a tensor of the spec is missing or has another shape.
     """
     chosen = check_method(method)
-    if restarts < 1:
-        raise AlignmentError(f"restarts: expected at least 1, found {restarts}")
+    check_restarts(restarts)
     check_state(a, spec, "A")
     check_state(b, spec, "B")
     request = Request(

@@ -7,12 +7,9 @@ import json
 import os
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-
+from weightspace.align.noted import UNREADABLE, read_noted, write_noted
 from weightspace.align.position import Best, Position
 from weightspace.align.problem import Problem
-from weightspace.atomic import explain_os_errors, new_files
 from weightspace.errors import AlignmentError
 from weightspace.symmetry import Element
 
@@ -45,15 +42,14 @@ class Journal:
         """
         tensors = {_RANDOM: at.random}
         for prefix, element in ((_NOW, problem.element), (_BEST, best.element)):
-            tensors |= {prefix + name: perm.contiguous() for name, perm in element.perms.items()}
+            tensors |= {prefix + name: perm for name, perm in element.perms.items()}
         noted = {
             "search": self._fingerprint(problem),
             "start": at.start, "waiting": at.waiting, "sweep": at.sweep, "order": at.order, "moved": at.moved,
             "stale": sorted(at.stale), "held": sorted(at.held),
             "objective": best.objective, "sweeps": best.sweeps,
         }  # fmt: skip
-        with new_files(self.path) as (temporary,), explain_os_errors(self.path):
-            temporary.write_bytes(save(tensors, metadata={METADATA_KEY: json.dumps(noted)}))
+        write_noted(self.path, METADATA_KEY, noted, tensors)
 
     def read(self, problem: Problem) -> tuple[Position, Best] | None:
         """Takes up a search: moves a fresh problem to where it was. None where there is no file.
@@ -64,9 +60,7 @@ class Journal:
         if not self.path.exists():
             return None
         try:
-            with safe_open(self.path, framework="pt") as file:
-                noted = json.loads((file.metadata() or {})[METADATA_KEY])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            noted, tensors = read_noted(self.path, METADATA_KEY)
             if noted["search"] != self._fingerprint(problem):
                 raise AlignmentError(
                     f"{self.path}: expected the journal of this search, found that of other weights or settings; "
@@ -82,7 +76,7 @@ class Journal:
                 set(noted["stale"]), set(noted["held"]), tensors[_RANDOM],
             )  # fmt: skip
             found = Best(noted["objective"], best, noted["sweeps"])
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             raise AlignmentError(
                 f"{self.path}: expected the journal of a search that wsp wrote, found none ({error}); remove it"
             ) from error

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from weightspace.errors import AlignmentError
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import Element, Spec
 
+Kind = TypeVar("Kind")
 Progress = Callable[[float, float, str], None]
 """Called with (steps done, steps in all, what is going on)."""
 Loss = Callable[[list[Tensor], Inputs], Tensor]
@@ -123,16 +124,25 @@ def method(
     return register
 
 
+def known_method(name: str, methods: Mapping[str, Kind]) -> Kind:
+    """What a table of methods has under a name.
+
+    Raises:
+        AlignmentError: Nothing; with the nearest name.
+    """
+    if name not in methods:
+        nearest = difflib.get_close_matches(name, methods, n=1, cutoff=0.0)[0]
+        raise AlignmentError(f"method '{name}': expected one of {', '.join(methods)}; did you mean '{nearest}'?")
+    return methods[name]
+
+
 def check_method(name: str) -> Method:
     """The method of a name, before any work.
 
     Raises:
         AlignmentError: There is none; with the nearest name.
     """
-    if name not in METHODS:
-        nearest = difflib.get_close_matches(name, METHODS, n=1, cutoff=0.0)[0]
-        raise AlignmentError(f"method '{name}': expected one of {', '.join(METHODS)}; did you mean '{nearest}'?")
-    return METHODS[name]
+    return known_method(name, METHODS)
 
 
 def check_needs(name: str, request: Request) -> None:

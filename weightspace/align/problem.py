@@ -11,7 +11,7 @@ from torch import Tensor
 from weightspace.align.balance import block_weights
 from weightspace.align.contraction import contract, inner_product
 from weightspace.align.shelf import Shelf
-from weightspace.align.term import Term
+from weightspace.align.term import Term, moving_blocks
 from weightspace.assignment import Matching
 from weightspace.symmetry import Element, Spec
 from weightspace.symmetry.action import act_on_block
@@ -58,13 +58,7 @@ class Problem:
         self._a, self._b, self._device = a, b, device
         self.memory = memory
         self._shelf = Shelf(memory)
-        blocks = [
-            block
-            for name, tensor in spec.tensors.items()
-            if tensor.kind == "parameter"
-            for block in spec.blocks[name]
-            if block.groups & self.movable
-        ]
+        blocks = moving_blocks(spec)
         norms = [(_norm(self._read("a", block)), _norm(self._read("b", block))) for block in blocks]
         weights = block_weights(blocks, norms) if balance else [1.0] * len(blocks)
         self.terms = [Term(block, weight) for block, weight in zip(blocks, weights, strict=True)]

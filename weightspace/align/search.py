@@ -24,10 +24,10 @@ from weightspace.align.frontier import Frontier
 from weightspace.align.journal import Journal
 from weightspace.align.position import Best, Position
 from weightspace.align.problem import Problem
-from weightspace.align.unit import Unit, units_of
+from weightspace.align.sweeps import Sweeps
+from weightspace.align.unit import units_of
 from weightspace.symmetry import Element
 
-MOST_SWEEPS = 200
 PERFECT = 1e-9  # an objective this close to its bound leaves nothing to find
 KICK = 0.4  # share of the indices of a group that a kick shuffles
 STRETCH = 20_000_000_000_000  # operations between two notes of where the search is: minutes of a processor
@@ -69,7 +69,7 @@ class Search:
         self.units = units_of(problem)
         self._restarts, self._seed, self._progress, self._journal = restarts, seed, progress, journal
         self._frontier = Frontier(problem, self.units)
-        self._near = _neighbours(problem, self.units)
+        self._sweeps = Sweeps(problem, self.units)
         self._random = torch.Generator()
         self._stretch = 0
         noted = journal.read(problem) if journal is not None else None
@@ -110,7 +110,7 @@ class Search:
         every = range(len(self.units))
         self.problem.move_to(self.problem.spec.identity())
         self.at = Position(start, stale=set(every))
-        held = [n for n in every if len(self._near[n]) >= HUB]
+        held = [n for n in every if len(self._sweeps.near[n]) >= HUB]
         if start == FRONTIER:
             self.at.waiting = list(every)
         elif start == HELD and 0 < len(held) < len(self.units):
@@ -125,31 +125,11 @@ class Search:
         if at.waiting:
             at.waiting.remove(self._frontier.match_next(at.waiting))
             return False
-        while True:
-            if not at.order:
-                settled = not self.units or (at.sweep > 0 and not at.moved)
-                if (settled and not at.held) or at.sweep >= MOST_SWEEPS:
-                    return True
-                if settled:
-                    at.stale |= at.held
-                    at.held = set()
-                at.order = torch.randperm(len(self.units), generator=self._random).tolist()
-                at.sweep += 1
-                at.moved = False
-                self._tell(at.start + 1 - 0.5**at.sweep)
-            number = at.order.pop(0)
-            if number in at.stale and number not in at.held:
-                self._visit(number)
-                return False
-
-    def _visit(self, number: int) -> None:
-        unit = self.units[number]
-        self.at.stale.discard(number)
-        if unit.step(self.problem) > 0.0:
-            self.at.moved = True
-            self.at.stale |= self._near[number]
-            if not _settles(self.problem, unit):
-                self.at.stale.add(number)
+        sweep = at.sweep
+        visited = self._sweeps.visit_next(at, self._random)
+        if at.sweep > sweep:
+            self._tell(at.start + 1 - 0.5**at.sweep)
+        return not visited
 
     def _note(self) -> None:
         """Forgets what was carried along, and writes down where the search is, when it is time."""
@@ -168,22 +148,6 @@ class Search:
         if self._progress is not None:
             sweep = f", sweep {self.at.sweep}" if self.at.sweep else ""
             self._progress(done, self._restarts, f"objective {self.best.objective:.6g}{sweep}")
-
-
-def _neighbours(problem: Problem, units: list[Unit]) -> list[set[int]]:
-    """For every unit those with which it shares a block."""
-    carriers: dict[str, set[int]] = {}
-    for number, unit in enumerate(units):
-        for group in {group for term in unit.terms(problem) for group in term.block.groups}:
-            carriers.setdefault(group, set()).add(number)
-    return [
-        {other for group in unit.groups for other in carriers[group]} - {number} for number, unit in enumerate(units)
-    ]
-
-
-def _settles(problem: Problem, unit: Unit) -> bool:
-    """Whether one step is the best that the unit can do with the others held."""
-    return len(unit.groups) == 1 and problem.is_linear(unit.groups[0], unit.terms(problem))
 
 
 def _kick(problem: Problem, generator: torch.Generator) -> Element:

@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 import torch
 
+from weightspace.align.position import Position
 from weightspace.align.problem import Problem
+from weightspace.align.sweeps import Sweeps
 from weightspace.align.unit import units_of
-
-MOST_SWEEPS = 200
 
 
 def settle(problem: Problem, *, seed: int = 0, only: Collection[str] | None = None) -> int:
@@ -24,10 +24,8 @@ def settle(problem: Problem, *, seed: int = 0, only: Collection[str] | None = No
         Number of sweeps.
     """
     units = [unit for unit in units_of(problem) if only is None or set(unit.groups) <= set(only)]
-    generator = torch.Generator().manual_seed(seed)
-    for sweep in range(1, MOST_SWEEPS + 1):
-        order = torch.randperm(len(units), generator=generator).tolist()
-        gains = [units[number].step(problem) for number in order]
-        if not any(gain > 0.0 for gain in gains):
-            return sweep
-    return MOST_SWEEPS
+    sweeps, at = Sweeps(problem, units), Position(start=0, stale=set(range(len(units))))
+    random = torch.Generator().manual_seed(seed)
+    while sweeps.visit_next(at, random):
+        pass
+    return at.sweep

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from weightspace.symmetry import Spec
 from weightspace.symmetry.block import Block
 
 
@@ -31,3 +32,15 @@ class Term:
             and not self.block.dims[places[0]].outer
             and not any(places[0] in dim.outer for dim in self.block.dims)
         )
+
+
+def moving_blocks(spec: Spec) -> list[Block]:
+    """The blocks of parameters that some group moves, which the objective is a sum over, in order."""
+    movable = {group.name for group in spec.groups}
+    return [
+        block
+        for name, tensor in spec.tensors.items()
+        if tensor.kind == "parameter"
+        for block in spec.blocks[name]
+        if block.groups & movable
+    ]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from weightspace.align.check import check_state
+from weightspace.align.check import check_restarts, check_state
 from weightspace.align.many.cycle_consistent import climb
 from weightspace.align.many.family import Family
 from weightspace.align.many.merge_many import merge_many
 from weightspace.align.many.pairwise import align_with_first
 from weightspace.align.many.result import ManyAlignment
-from weightspace.align.method import Progress
+from weightspace.align.method import Progress, known_method
 from weightspace.errors import AlignmentError
 from weightspace.symmetry import Element, Spec
 
@@ -57,11 +56,8 @@ def align_many(
         AlignmentError: No network, an unknown method, no restart, or weights that hold NaN or infinity.
         CheckpointMismatchError: A tensor of the spec is missing or has another shape.
     """
-    if method not in METHODS:
-        nearest = difflib.get_close_matches(method, METHODS, n=1, cutoff=0.0)[0]
-        raise AlignmentError(f"method '{method}': expected one of {', '.join(METHODS)}; did you mean '{nearest}'?")
-    if restarts < 1:
-        raise AlignmentError(f"restarts: expected at least 1, found {restarts}")
+    chosen = known_method(method, METHODS)
+    check_restarts(restarts)
     if not states:
         raise AlignmentError("networks: expected at least one to align, found none")
     for number, state in enumerate(states, 1):
@@ -69,7 +65,7 @@ def align_many(
     began = time.perf_counter()
     family = Family(states, spec, torch.device(device))
     before = family.objective(family.states)
-    elements, figures = METHODS[method](family, restarts, seed, progress)
+    elements, figures = chosen(family, restarts, seed, progress)
     to_first = elements[0].inverse()
     elements = [element.then(to_first) for element in elements]
     return ManyAlignment(

@@ -11,6 +11,7 @@ from torch import Tensor
 from weightspace.align.balance import block_weights
 from weightspace.align.contraction import inner_product
 from weightspace.align.problem import Problem
+from weightspace.align.term import moving_blocks
 from weightspace.symmetry import Element, Spec
 from weightspace.symmetry.block import Block
 
@@ -33,14 +34,7 @@ class Family:
 
     def __init__(self, states: Sequence[Mapping[str, Tensor]], spec: Spec, device: torch.device) -> None:
         self.spec, self.device = spec, device
-        movable = {group.name for group in spec.groups}
-        self.blocks: list[Block] = [
-            block
-            for name, tensor in spec.tensors.items()
-            if tensor.kind == "parameter"
-            for block in spec.blocks[name]
-            if block.groups & movable
-        ]
+        self.blocks = moving_blocks(spec)
         names = dict.fromkeys(block.tensor for block in self.blocks)
         self.states: list[State] = [
             {name: state[name].detach().to(device, torch.float32, copy=True) for name in names} for state in states

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from weightspace.atomic import explain_os_errors, new_files
-from weightspace.errors import AlignmentError, SpecError
+from weightspace.align.noted import UNREADABLE, element_read, read_noted, write_noted
+from weightspace.errors import AlignmentError
 from weightspace.symmetry import Element, Spec
 
 METADATA_KEY = "wsp.many-alignment"
@@ -97,12 +94,11 @@ class ManyAlignment:
         """
         path = Path(path)
         perms = {
-            f"{index}:{name}": perm.clone(memory_format=torch.contiguous_format)
+            f"{index}:{name}": perm
             for index, element in enumerate(self.elements)
             for name, perm in element.perms.items()
         }
-        with new_files(path) as (temporary,), explain_os_errors(path):
-            temporary.write_bytes(save(perms, metadata={METADATA_KEY: json.dumps(self.report())}))
+        write_noted(path, METADATA_KEY, self.report(), perms)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], spec: Spec) -> ManyAlignment:
@@ -112,23 +108,19 @@ class ManyAlignment:
             AlignmentError: If the file is no alignment of many networks, is damaged, or belongs to another spec.
         """
         try:
-            with safe_open(path, framework="pt") as file:
-                report = json.loads((file.metadata() or {})[METADATA_KEY])
-                perms: list[dict[str, Tensor]] = [{} for _ in range(report["networks"])]
-                for key in file.keys():  # noqa: SIM118 - not a mapping
-                    index, name = key.split(":", 1)
-                    perms[int(index)][name] = file.get_tensor(key)
+            report, tensors = read_noted(Path(path), METADATA_KEY)
+            perms: list[dict[str, Tensor]] = [{} for _ in range(report["networks"])]
+            for key, perm in tensors.items():
+                index, name = key.split(":", 1)
+                perms[int(index)][name] = perm
             stored = {key: report[key] for key in _STORED}
             spec_hash = report["spec_hash"]
-        except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             raise AlignmentError(f"{path}: expected an alignment of many networks, found none ({error})") from error
         if spec_hash != spec.hash:
             raise AlignmentError(
                 f"{path}: the alignment belongs to spec {spec_hash[:12]}, found {spec.hash[:12]}; "
                 "align again for these networks"
             )
-        try:
-            elements = tuple(Element(spec.all_groups, each) for each in perms)
-        except SpecError as error:
-            raise AlignmentError(f"{path}: the alignment is damaged ({error}); align again") from error
+        elements = tuple(element_read(Path(path), spec, each) for each in perms)
         return cls(spec=spec, elements=elements, **stored)

@@ -19,6 +19,7 @@ from weightspace.align.methods.activations import match_activations
 from weightspace.align.problem import Problem
 from weightspace.align.search import Search
 from weightspace.align.settle import settle
+from weightspace.align.term import moving_blocks
 from weightspace.errors import DataError
 from weightspace.symmetry import Element
 
@@ -47,7 +48,8 @@ def match_straight_through(request: Request) -> Found:
 
     best, best_loss = min(((each, judged(each)) for each in _starts(request)), key=lambda pair: pair[1])
     start_loss, element, seen = best_loss, best, 0
-    latent = {name: a[name].clone().requires_grad_() for name in _moving(request)}
+    moving = dict.fromkeys(block.tensor for block in moving_blocks(request.spec))
+    latent = {name: a[name].clone().requires_grad_() for name in moving}
     optimiser = torch.optim.SGD(latent.values(), lr=RATE, momentum=MOMENTUM)
     for step, inputs in enumerate(islice(endless(request.batches), STEPS), 1):
         problem = Problem(
@@ -82,16 +84,6 @@ def _starts(request: Request) -> Iterator[Element]:
     problem.move_to(element)
     settle(problem, seed=request.seed)
     yield problem.element
-
-
-def _moving(request: Request) -> list[str]:
-    """Parameters that some group moves."""
-    movable = {group.name for group in request.spec.groups}
-    return [
-        name
-        for name, tensor in request.spec.tensors.items()
-        if tensor.kind == "parameter" and any(block.groups & movable for block in request.spec.blocks[name])
-    ]
 
 
 def _middle(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> dict[str, Tensor]:

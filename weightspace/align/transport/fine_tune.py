@@ -37,16 +37,16 @@ class Transported(Mapping[str, Tensor]):
     replaced: list[str] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> Tensor:
-        tuned = self.fine[name]
+        tuned, base = self.fine[name], self.base[name]
         spec, element = self.alignment.spec, self.alignment.element
-        if tuned.shape != self.base[name].shape and spec.aliases.get(name, name) in spec.tensors:
+        if tuned.shape != base.shape and spec.aliases.get(name, name) in spec.tensors:
             if name not in self.replaced:
                 self.replaced.append(name)
             return moved_whole(spec, element, spec.aliases.get(name, name), tuned, f"tensor '{name}' of the fine-tune")
         if not tuned.is_floating_point():
             return tuned
-        base, target = self.base[name].double(), self.target[name].double()
-        moved = target + self.scale * spec.apply_tensor(element, name, tuned.double() - base)
+        target = self.target[name].double()
+        moved = target + self.scale * spec.apply_tensor(element, name, tuned.double() - base.double())
         known = spec.tensors.get(spec.aliases.get(name, name))
         if known is not None and known.kind == "statistic" and bool((target >= 0).all() and (tuned >= 0).all()):
             moved = moved.clamp(min=0)  # a variance

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from weightspace.assignment.compiled.path import flip
 from weightspace.assignment.compiled.rows import best_two, find, relax
 
 
@@ -54,11 +55,4 @@ def augment(
             offset = least + (row[j] - price[j])
         for step in range(number):
             price[passed[step]] += least - at[step]
-        while True:
-            i = parent[j]
-            previous = column[i]
-            owner[j] = i
-            column[i] = j
-            if i == start:
-                break
-            j = previous
+        flip(parent, column, owner, j, start)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from weightspace.assignment.compiled.path import flip
+
 CHAIN, BIDS = 8, 4  # bids of one row after another, and bids per row in all
 
 
@@ -127,14 +129,7 @@ def _augment(index: np.ndarray, value: np.ndarray, price: np.ndarray, column: np
         for k in range(touched):
             distance[seen[k]] = np.inf
             passed[seen[k]] = False
-        while True:
-            i = parent[j]
-            previous = column[i]
-            owner[j] = i
-            column[i] = j
-            if i == start:
-                break
-            j = previous
+        flip(parent, column, owner, j, start)
 
 
 @njit(nogil=True)
