@@ -1,11 +1,11 @@
 """Derive the symmetry of whole libraries of networks and verify it on numbers.
 
     python benchmarks/coverage.py [--suite timm|transformers|other|all] [--jobs N] [--limit-parameters M] [--only TEXT]
-                                  [--quick] [--summary] [--results FOLDER] [--json FILE]
+                                  [--resume] [--quick] [--summary] [--results FOLDER] [--json FILE]
 
 Results are kept, one line per network, in benchmarks/results/coverage/SUITE.jsonl. Every network is derived in each
 run; only those whose symmetry came out different from the one that was verified are verified again. The run may be
-killed at any moment and started again. The smallest network of each family, and all below a million parameters, are
+killed at any moment and started again, with --resume for what it had not come to. The smallest network of each family, and all below a million parameters, are
 checked group by group, the others on four groups, drawn anew for each. Then transpositions that the spec does not have
 are tried on the smallest of each family and on all below 12M parameters: one that preserves the function is a symmetry
 that was missed.
@@ -72,6 +72,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="networks at a time")
     parser.add_argument("--limit-parameters", type=float, default=LIMIT, help="verify networks below this size")
     parser.add_argument("--only", default="", metavar="TEXT", help="networks whose name or family contains it")
+    parser.add_argument("--resume", action="store_true", help="leave out what an earlier run has done")
     parser.add_argument("--summary", action="store_true", help="run nothing, tabulate the stored results")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the stored results")
     return parser.parse_args()
@@ -97,6 +98,9 @@ def examine(suite: str, store: Lines, arguments: argparse.Namespace) -> int:
             progress.advance(bar)
         store.tidy({case.name for case in cases})
         queue = [entry for entry in in_order(store) if entry[0]["name"] in names]
+        if arguments.resume:
+            limit = arguments.limit_parameters
+            queue = [entry for entry in queue if not is_verified(*entry) and entry[0]["parameters"] < limit]
         bar = progress.add_task(f"{suite}: deriving and verifying", total=len(queue))
         for outcome in run((Job(r["name"], examination, arguments_of(r, t, arguments)) for r, t in queue), **limits):
             store.put(updated(suite, store.get(outcome.key), outcome))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ class TensorRef:
     storage: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """One operator call.
 
@@ -53,12 +54,12 @@ class Call:
         """The first output."""
         return self.outputs[0]
 
-    @property
+    @cached_property
     def inputs(self) -> list[TensorRef]:
         """All tensor arguments, in order."""
         return refs_in(self.arguments)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Name of the operator without namespace and overload."""
         return self.op._schema.name.split("::")[1]
@@ -68,15 +69,20 @@ class Call:
         """` at FILE:LINE` for messages; empty where the place is not known."""
         return f" at {self.place}" if self.place else ""
 
-    @property
+    @cached_property
     def written(self) -> list[TensorRef]:
         """Tensor arguments that the operator writes in place."""
-        return [
-            ref
-            for argument in self.op._schema.arguments
-            if argument.alias_info is not None and argument.alias_info.is_write
-            for ref in refs_in(self.arguments.get(argument.name))
-        ]
+        return [ref for name in _written_by(self.op) for ref in refs_in(self.arguments.get(name))]
+
+
+@cache
+def _written_by(op: torch._ops.OpOverload) -> tuple[str, ...]:
+    """Names of the arguments that an operator writes in place."""
+    return tuple(
+        argument.name
+        for argument in op._schema.arguments
+        if argument.alias_info is not None and argument.alias_info.is_write
+    )
 
 
 def refs_in(value: Any) -> list[TensorRef]:

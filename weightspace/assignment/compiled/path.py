@@ -9,11 +9,8 @@ from numba import njit
 @njit(nogil=True)
 def flip(parent: np.ndarray, column: np.ndarray, owner: np.ndarray, j: int, start: int) -> None:
     """Gives every column on a path, from the free column `j` back to the row `start`, to the row that led to it."""
-    while True:
-        i = parent[j]
-        previous = column[i]
-        owner[j] = i
-        column[i] = j
-        if i == start:
-            break
-        j = previous
+    i, at = -1, j
+    while i != start:
+        i = parent[at]
+        owner[at] = i
+        at, column[i] = column[i], at

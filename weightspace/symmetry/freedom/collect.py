@@ -6,7 +6,6 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
 from weightspace.symmetry.context import Context
 from weightspace.symmetry.freedom.context import ExponentContext, Occurrence
@@ -15,6 +14,7 @@ from weightspace.symmetry.freedom.freedom import Fold, Freedom, Freedoms, Kind, 
 from weightspace.symmetry.freedom.layout import Layout, named_axis
 from weightspace.symmetry.freedom.propagate import exponents
 from weightspace.symmetry.freedom.rotary import Pairs, rotary_pairs
+from weightspace.symmetry.freedom.system import Number
 from weightspace.symmetry.freedom.turn import Turn
 from weightspace.symmetry.group import Group
 from weightspace.symmetry.label import Atom, resolve
@@ -28,7 +28,7 @@ class Solution:
 
     kind: Kind
     free: int
-    members: tuple[tuple[Occurrence, Fraction], ...]
+    members: tuple[tuple[Occurrence, Number], ...]
 
     @property
     def unit(self) -> Atom:
@@ -85,7 +85,7 @@ def freedoms_of(context: Context, names: Mapping[Atom, str]) -> Freedoms:
 
 def _solve(found: ExponentContext, kind: Kind, occurrences: Iterable[Occurrence]) -> list[Solution]:
     """The free unknowns of a system that occur in parameters, each on one group."""
-    members: dict[int, list[tuple[Occurrence, Fraction]]] = {}
+    members: dict[int, list[tuple[Occurrence, Number]]] = {}
     for occurrence in occurrences:
         number = found.algebra.number(occurrence.exponent)
         for free, exponent in found.algebra.systems[kind].solution(number).items():

@@ -15,11 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from weightspace.symmetry.algebra import Algebra
 from weightspace.symmetry.freedom.freedom import Kind
-from weightspace.symmetry.freedom.system import LinearSystem
+from weightspace.symmetry.freedom.system import LinearSystem, Number
 from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Uniform, Varying, leaf_labels, resolve
 
 KINDS: tuple[Kind, ...] = ("scale", "sign", "linear", "rotation")  # those that exponents describe
@@ -66,7 +65,7 @@ class Equations(Algebra):
             self._numbered.append(atom)
         return self._numbers[id(atom)]
 
-    def equate(self, *terms: tuple[Atom, int | Fraction], kinds: Iterable[Kind] = KINDS) -> None:
+    def equate(self, *terms: tuple[Atom, Number], kinds: Iterable[Kind] = KINDS) -> None:
         """Demands ``sum of coefficient * exponent = 0`` in the systems of some kinds."""
         numbered = [(self.number(atom), coefficient) for atom, coefficient in terms]
         for kind in kinds:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 
 from weightspace.symmetry.freedom.equations import NONLINEAR, Equations, Mark
 from weightspace.symmetry.freedom.freedom import Kind
+from weightspace.symmetry.freedom.system import Number
 from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Uniform, Varying, resolve
 
 
@@ -53,7 +53,7 @@ class ExponentAlgebra(Equations):
         if isinstance(y, Fixed):
             return self.varied(x)
         if isinstance(x, (Uniform, Fixed)):
-            return self.powered(y, Fraction(power))
+            return self.powered(y, power)
         product, products = self.copied(x)
         factor, factors = self.copied(x)  # what the second factor must be, given the result
         for (result, old), (other, _) in zip(products, factors, strict=True):
@@ -63,7 +63,7 @@ class ExponentAlgebra(Equations):
         self.unify(factor, y)
         return self.varied(product)
 
-    def powered(self, label: Label, exponent: Fraction) -> Label:
+    def powered(self, label: Label, exponent: Number) -> Label:
         """Exponents of a power of a tensor."""
         self.rule_out(label, kinds=NONLINEAR)
         new, pairs = self.copied(label)
