@@ -5,10 +5,10 @@
 
 Results are kept, one line per network, in benchmarks/results/coverage/SUITE.jsonl. Every network is derived in each
 run; only those whose symmetry came out different from the one that was verified are verified again. The run may be
-killed at any moment and started again, with --resume for what it had not come to. The smallest network of each family, and all below a million parameters, are
-checked group by group, the others on four groups, drawn anew for each. Then transpositions that the spec does not have
-are tried on the smallest of each family and on all below 12M parameters: one that preserves the function is a symmetry
-that was missed.
+killed at any moment and started again, with --resume for what it had not come to. The smallest network of each family,
+and all below a million parameters, are checked group by group, the others on four groups, drawn anew for each. Then
+transpositions that the spec does not have are tried on the smallest of each family and on all below 12M parameters: one
+that preserves the function is a symmetry that was missed.
 """
 
 from __future__ import annotations
