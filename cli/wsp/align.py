@@ -31,6 +31,7 @@ def align(
     input_shape: options.InputShape = None,
     method: options.Method = "weights",
     restarts: options.Restarts = options.DEFAULT_RESTARTS,
+    kinds: options.Kinds = options.DEFAULT_KINDS,
     match_samples: options.MatchSamples = options.DEFAULT_MATCH_SAMPLES,
     alignment: Annotated[
         Path | None,
@@ -77,7 +78,7 @@ def align(
     request = PairRequest(
         a, b, arch, activation, options.positive_integers("--input-shape", input_shape),
         data, options.floats("--mean", mean), options.floats("--std", std), method, restarts, seed, device,
-        match_samples, bound, memory, journal,
+        match_samples, options.names("--kinds", kinds), bound, memory, journal,
     )  # fmt: skip
     with console.owning_stdout():
         _run(console, request, output, alignment)

@@ -74,6 +74,7 @@ def align_pair(pair: Pair, console: Console) -> AlignedPair:
             batches=_batches(pair, network),
             memory=DEFAULT_MEMORY if pair.request.memory is None else int(pair.request.memory * 2**30),
             journal=pair.request.journal,
+            kinds=pair.request.kinds,
             bound=pair.request.bound,
             progress=step,
         )
@@ -100,6 +101,9 @@ def show_alignment(console: Console, result: AlignedPair, title: str) -> None:
         f"{alignment.method}: inner product of the weights {alignment.objective_before:.6g} before, "
         f"{alignment.objective_after:.6g} after, in {counted(alignment.sweeps, 'sweep')} and {alignment.seconds:.1f} s"
     )
+    freedoms = alignment.report()["freedoms"]
+    if freedoms:
+        console.line("beside permutations: " + ", ".join(f"{count} of {kind}" for kind, count in freedoms.items()))
     if alignment.figures:
         console.line(", ".join(f"{name.replace('_', ' ')}: {value:.6g}" for name, value in alignment.figures.items()))
     if alignment.objective_bound:

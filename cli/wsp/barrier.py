@@ -40,6 +40,7 @@ def barrier(
     input_shape: options.InputShape = None,
     method: options.Method = "weights",
     restarts: options.Restarts = options.DEFAULT_RESTARTS,
+    kinds: options.Kinds = options.DEFAULT_KINDS,
     match_samples: options.MatchSamples = options.DEFAULT_MATCH_SAMPLES,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -56,7 +57,7 @@ def barrier(
     request = PairRequest(
         a, b, arch, activation, options.positive_integers("--input-shape", input_shape),
         data, options.floats("--mean", mean), options.floats("--std", std), method, restarts, seed, device,
-        match_samples,
+        match_samples, options.names("--kinds", kinds),
     )  # fmt: skip
     with console.owning_stdout():
         _run(console, request, output, points, samples, reset_samples)

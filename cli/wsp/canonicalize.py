@@ -56,9 +56,7 @@ def canonicalize(
     """
     console = Console(as_json=as_json, quiet=quiet)
     shape = options.positive_integers("--input-shape", input_shape)
-    chosen = tuple(dict.fromkeys(kind.strip() for kind in kinds.split(",") if kind.strip()))
-    if not chosen:
-        raise typer.BadParameter("expected at least one kind, found none", param_hint="--kinds")
+    chosen = options.names("--kinds", kinds)
     request = _Request(checkpoint, output, arch, activation, shape, chosen, seed)
     with console.owning_stdout():
         _run(console, request)

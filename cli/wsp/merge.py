@@ -30,6 +30,7 @@ def merge(
     input_shape: options.InputShape = None,
     method: options.Method = "weights",
     restarts: options.Restarts = options.DEFAULT_RESTARTS,
+    kinds: options.Kinds = options.DEFAULT_KINDS,
     match_samples: options.MatchSamples = options.DEFAULT_MATCH_SAMPLES,
     data: options.Data = None,
     mean: options.Mean = None,
@@ -48,7 +49,7 @@ def merge(
     request = PairRequest(
         a, b, arch, activation, options.positive_integers("--input-shape", input_shape),
         data, options.floats("--mean", mean), options.floats("--std", std), method, restarts, seed, device,
-        match_samples,
+        match_samples, options.names("--kinds", kinds),
     )  # fmt: skip
     with console.owning_stdout():
         _run(console, request, output, t, reset_samples, no_align=no_align)

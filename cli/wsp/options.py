@@ -10,6 +10,7 @@ import typer
 DEFAULT_RESET_SAMPLES = 5000
 DEFAULT_RESTARTS = 10
 DEFAULT_MATCH_SAMPLES = 2500
+DEFAULT_KINDS = "permutation"
 
 A = Annotated[Path, typer.Argument(metavar="A", help="Checkpoint that is the reference: a file or a folder.")]
 B = Annotated[Path, typer.Argument(metavar="B", help="Checkpoint of the same architecture.")]
@@ -80,6 +81,15 @@ Method = Annotated[
         "sinkhorn (soft permutations, no data).",
     ),
 ]
+Kinds = Annotated[
+    str,
+    typer.Option(
+        "--kinds",
+        metavar="K,K",
+        help="Symmetries to use: permutation, and what else the network has of scale, sign, linear (maps inside of "
+        "attention heads), rotation (of a residual stream; see wsp untie), rotary.",
+    ),
+]
 MatchSamples = Annotated[
     int,
     typer.Option(
@@ -110,6 +120,18 @@ def floats(option: str, text: str | None) -> tuple[float, ...] | None:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise typer.BadParameter(f"expected numbers separated by commas, found {text!r}", param_hint=option) from None
+
+
+def names(option: str, text: str) -> tuple[str, ...]:
+    """Names separated by commas, each once.
+
+    Raises:
+        typer.BadParameter: There are none.
+    """
+    found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not found:
+        raise typer.BadParameter("expected at least one name, found none", param_hint=option)
+    return found
 
 
 def positive_integers(option: str, text: str | None) -> tuple[int, ...] | None:

@@ -36,6 +36,7 @@ class PairRequest:
     seed: int
     device: str
     match_samples: int
+    kinds: tuple[str, ...] = ("permutation",)
     bound: bool = False
     memory: float | None = None
     journal: Path | None = None
@@ -70,6 +71,7 @@ class Pair:
             "activation": self.request.activation,
             "spec": None if self.network is None else self.network.spec.hash,
             "data": None if self.data is None else self.data.recipe(),
+            "kinds": list(self.request.kinds),
             "match_samples": None if self.data is None else self.request.match_samples,
             "device": self.device.type,
         }
@@ -89,15 +91,18 @@ def opened(request: PairRequest, console: Console, *, evaluates: bool, network: 
     Raises:
         WeightspaceError: Something is missing or does not fit.
     """
-    from weightspace.align import check_method
+    from weightspace.align import check_kinds, check_method
 
     by_data = bool(check_method(request.method).needs)
+    more = check_kinds(request.kinds)
     device = checked_device(request.device)
     a, b = open_pair(request.a, request.b, console)
     if not network:
         return Pair(request, a, b, None, None, device)
     found = network_of((a, b), arch=request.arch, activation=request.activation, input_shape=request.input_shape)
     _tell_inferred(found.source, console)
+    if more:
+        _check_freedoms(request, found)
     refusal = found.source.evaluation_refusal() if found.source is not None else _no_network(found)
     if refusal is not None and (evaluates or by_data):
         raise SourceError(refusal)
@@ -120,6 +125,22 @@ def _try_data(data: CommandData, checkpoint: Checkpoint, network: Network, *, ev
         evaluate(network.program, checkpoint.tensors(), batches)
     else:
         network.program.prediction(checkpoint.tensors(), next(iter(batches)).x)
+
+
+def _check_freedoms(request: PairRequest, network: Network) -> None:
+    """Whether more than permutations can be used here."""
+    from weightspace.source import StackSource
+
+    if isinstance(network.source, StackSource) and network.source.activation is None:
+        raise SourceError(
+            f"{request.a}: its layers were read off its tensors, but which scales and signs are free depends on what "
+            "stands between them; pass --activation relu (tanh, gelu, ...), or --kinds permutation"
+        )
+    if network.streams:
+        raise SourceError(
+            f"{request.a}: expected weights that fit into memory twice for --kinds {','.join(request.kinds)}, found "
+            "a network that is read block by block; pass --kinds permutation"
+        )
 
 
 def _no_network(network: Network) -> str:

@@ -103,6 +103,11 @@ NETWORKS = {build.__name__: build for build in (mlp, cnn, gru, gpt2, llama, resn
 def built(name: str) -> tuple[Program, Spec]:
     """A network of the table, as a function of its weights, with its derived symmetry."""
     torch.manual_seed(0)
-    module, inputs = NETWORKS[name]()
+    return built_of(NETWORKS[name]())
+
+
+def built_of(network: Network) -> tuple[Program, Spec]:
+    """A network as a function of its weights, with its derived symmetry."""
+    module, inputs = network
     module.eval()
     return Program(module, inputs), derive(module, inputs.args, inputs.kwargs)

@@ -10,7 +10,7 @@ import torch
 from tests.align.oracle import attention_spec, grouped_queries_spec, mlp_spec, random_state
 from weightspace.align import align
 from weightspace.align.problem import Problem
-from weightspace.align.search import KICK, _kick
+from weightspace.align.search import KICK, kick
 
 SPECS = [mlp_spec(), attention_spec(), grouped_queries_spec()]
 
@@ -19,7 +19,7 @@ SPECS = [mlp_spec(), attention_spec(), grouped_queries_spec()]
 def test_a_kick_shuffles_no_more_than_its_share_of_every_group(spec):
     state = random_state(spec, 0)
     problem = Problem(state, state, spec, torch.device("cpu"))
-    kicks = [_kick(problem, torch.Generator().manual_seed(seed)) for seed in range(20)]
+    kicks = [kick(problem, torch.Generator().manual_seed(seed)) for seed in range(20)]
     for group in spec.groups:
         copies = kicks[0].perm(group.name).numel() // group.size
         moved = [kick.moved(group.name) for kick in kicks]

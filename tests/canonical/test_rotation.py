@@ -32,7 +32,17 @@ def vit() -> tuple[nn.Module, Inputs]:
     return module, Inputs((torch.randn(2, 3, 32, 32),))
 
 
-@pytest.fixture(scope="module", params=[llama, vit])
+def gpt2() -> tuple[nn.Module, Inputs]:
+    """Its last norm has a shift that no bias takes up."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GPT2Config(
+        vocab_size=64, n_positions=16, n_embd=24, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0,
+        tie_word_embeddings=False,
+    )  # fmt: skip
+    return transformers.GPT2LMHeadModel(config), Inputs((torch.arange(16).reshape(2, 8),), {"use_cache": False})
+
+
+@pytest.fixture(scope="module", params=[llama, vit, gpt2])
 def built(request: pytest.FixtureRequest) -> Built:
     torch.manual_seed(0)
     module, inputs = request.param()

@@ -3,6 +3,7 @@
 from weightspace.align import methods
 from weightspace.align.alignment import Alignment, GroupReport
 from weightspace.align.engine import align
+from weightspace.align.freedoms import check_kinds
 from weightspace.align.many import ManyAlignment, align_many
 from weightspace.align.method import METHODS, Found, Method, Request, check_method, method
 from weightspace.align.problem import DEFAULT_MEMORY
@@ -18,6 +19,7 @@ __all__ = [
     "Request",
     "align",
     "align_many",
+    "check_kinds",
     "check_method",
     "method",
     "methods",

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from weightspace.align.noted import UNREADABLE, element_read, read_noted, write_noted
-from weightspace.errors import AlignmentError
-from weightspace.symmetry import Element, Spec
+from weightspace.errors import AlignmentError, SpecError
+from weightspace.symmetry import Element, Spec, Transformation
 from weightspace.views import TensorView
 
 METADATA_KEY = "wsp.alignment"
+_VALUE, _NORM = "freedom|", "norm|"  # before names of tensors in the file; permutations bear those of their groups
 _STORED = (
     "method",
     "objective_before",
@@ -50,11 +53,11 @@ class GroupReport:
 
 @dataclass(frozen=True)
 class Alignment:
-    """A group element that brings B close to A, with what it achieved.
+    """What brings B close to A, with what it achieved.
 
     Attributes:
         spec: The symmetry of the network.
-        element: Acts on B.
+        element: The permutations of B.
         method: Name of the method that found it.
         objective_before: Sum over blocks of the inner products of A and B as they were, in the weights of the method.
         objective_after: The same with B aligned.
@@ -66,6 +69,9 @@ class Alignment:
         seconds: Wall time.
         seed: Seed of everything random.
         figures: What else the method measured.
+        values: Values of freedoms beside the permutations, and the norms that are put back with them, as in
+            `Transformation`.
+        norms: See `values`.
     """
 
     spec: Spec
@@ -80,17 +86,30 @@ class Alignment:
     seconds: float
     seed: int
     figures: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, Tensor] = field(default_factory=dict)
+    norms: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def transformation(self) -> Transformation:
+        """All that acts on B."""
+        return Transformation(self.spec, self.element, self.values, self.norms)
 
     def apply(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Carries weights, a task vector, gradients or moments of B into the coordinates of A (see `Spec.apply`)."""
-        return self.spec.apply(self.element, tensors)
+        """Carries weights of B into the coordinates of A; by permutations alone also task vectors, gradients, moments.
+
+        Under further freedoms these change in other ways than weights (see `Transformation.apply_to_gradients`), and a
+        task vector is the difference of two sets of weights, each carried over.
+        """
+        return self.transformation.apply(tensors) if self.values else self.spec.apply(self.element, tensors)
 
     def lazily(self, tensors: Mapping[str, Tensor]) -> TensorView:
-        """The same one by one, as the tensors are read from the result: nothing is held."""
+        """The same one by one, as the tensors are read from the result: under permutations alone nothing is held."""
+        if self.values:
+            return TensorView(self.apply(dict(tensors)))
         return TensorView(tensors, change=lambda name, tensor: self.spec.apply_tensor(self.element, name, tensor))
 
     def report(self) -> dict[str, Any]:
-        """Everything but the permutations, as JSON-ready values."""
+        """Everything but permutations and values, as JSON-ready values."""
         return {
             "method": self.method,
             "objective_before": self.objective_before,
@@ -105,17 +124,23 @@ class Alignment:
             "seconds": self.seconds,
             "seed": self.seed,
             "figures": dict(self.figures),
+            "freedoms": dict(Counter(self.spec.freedoms.by_name[name].kind for name in self.values)),
             "spec_hash": self.spec.hash,
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the permutations as safetensors, with the report in the metadata, atomically.
+        """Writes permutations and values as safetensors, with the report in the metadata, atomically.
 
         Raises:
             OutputError: If the folder or the disk refuses.
         """
         path = Path(path)
-        write_noted(path, METADATA_KEY, self.report(), self.element.perms)
+        values = {
+            _VALUE + name: torch.view_as_real(value) if value.is_complex() else value
+            for name, value in self.values.items()
+        }
+        norms = {_NORM + name: norm for name, norm in self.norms.items()}
+        write_noted(path, METADATA_KEY, self.report(), {**self.element.perms, **values, **norms})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], spec: Spec) -> Alignment:
@@ -125,7 +150,7 @@ class Alignment:
             AlignmentError: If the file is no alignment, is damaged, or belongs to another spec.
         """
         try:
-            report, perms = read_noted(Path(path), METADATA_KEY)
+            report, stored_tensors = read_noted(Path(path), METADATA_KEY)
             stored = {key: report[key] for key in _STORED}
             groups = tuple(GroupReport(**group) for group in report["groups"])
             spec_hash = report["spec_hash"]
@@ -136,5 +161,22 @@ class Alignment:
                 f"{path}: the alignment belongs to spec {spec_hash[:12]}, found {spec.hash[:12]}; "
                 "align again for this network"
             )
+        values, norms = (
+            {name.removeprefix(prefix): tensor for name, tensor in stored_tensors.items() if name.startswith(prefix)}
+            for prefix in (_VALUE, _NORM)
+        )
+        perms = {name: tensor for name, tensor in stored_tensors.items() if not name.startswith((_VALUE, _NORM))}
+        values = {
+            name: torch.view_as_complex(value) if _is_rotary(spec, name) else value for name, value in values.items()
+        }
         element = element_read(Path(path), spec, perms)
-        return cls(spec=spec, element=element, groups=groups, **stored)
+        result = cls(spec=spec, element=element, groups=groups, values=values, norms=norms, **stored)
+        try:
+            _ = result.transformation
+        except SpecError as error:
+            raise AlignmentError(f"{path}: the alignment is damaged ({error}); align again") from error
+        return result
+
+
+def _is_rotary(spec: Spec, name: str) -> bool:
+    return name in spec.freedoms.by_name and spec.freedoms.by_name[name].kind == "rotary"

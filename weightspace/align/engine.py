@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,10 +15,11 @@ from weightspace.align.alignment import Alignment, GroupReport
 from weightspace.align.bound import upper_bound
 from weightspace.align.check import check_restarts, check_state
 from weightspace.align.contraction import inner_product
-from weightspace.align.method import Loss, Progress, Request, check_method, check_needs
+from weightspace.align.freedoms import check_kinds, settle_freedoms
+from weightspace.align.method import Found, Loss, Progress, Request, check_method, check_needs
 from weightspace.align.problem import DEFAULT_MEMORY, Problem
 from weightspace.source import Inputs, Program
-from weightspace.symmetry import Element, Group, Spec
+from weightspace.symmetry import Element, Group, Spec, Transformation
 from weightspace.symmetry.action import act_on_block
 from weightspace.symmetry.verify import relative_error
 from weightspace.views import TensorView
@@ -41,6 +42,7 @@ def align(
     loss: Loss | None = None,
     memory: int = DEFAULT_MEMORY,
     journal: str | os.PathLike[str] | None = None,
+    kinds: Sequence[str] = ("permutation",),
     bound: bool = False,
     progress: Progress | None = None,
 ) -> Alignment:
@@ -62,6 +64,8 @@ def align(
         memory: Bytes of blocks and costs that may be held at a time; part of what decides the result, by rounding.
         journal: File in which a long search over weights notes every few minutes where it is. If it is there, the
             search goes on from it, and ends as if it had never been interrupted; it is removed at the end.
+        kinds: Kinds of symmetry to use: permutation, and what else of `weightspace.symmetry.freedom.KINDS` the network
+            is free to do. All weights are held then, in float32.
         bound: Also compute what no alignment exceeds (`weightspace.align.bound`); on large networks that takes longer
             than aligning.
         progress: Called with (steps done, steps in all, what is going on).
@@ -70,33 +74,41 @@ def align(
         The alignment; ``alignment.apply(b)`` are the aligned weights.
 
     Raises:
-        AlignmentError: If the method is unknown or lacks something, or the weights hold NaN or infinity.
+        AlignmentError: If the method or a kind is unknown or lacks something, or the weights hold NaN or infinity.
         CheckpointMismatchError: If a tensor of the spec is missing or has another shape.
     """
     chosen = check_method(method)
     check_restarts(restarts)
+    freedoms = check_kinds(kinds)
     check_state(a, spec, "A")
     check_state(b, spec, "B")
     request = Request(
         a, b, spec, torch.device(device), restarts, seed, progress, program, batches, memory,
-        None if journal is None else Path(journal), loss,
+        None if journal is None else Path(journal), loss, freedoms,
     )  # fmt: skip
     check_needs(method, request)
     began = time.perf_counter()
     problem = request.problem(balance=chosen.balanced)
     before = problem.objective()
     found = chosen.match(request)
-    element = found.element
-    problem.move_to(element)
+    transformation = _freed(request, found)
+    element = transformation.element
+    if transformation.values:  # the objective is that of B as it has become, each group put back from there
+        problem = Problem(request.a, transformation.apply(request.held("b")), spec, request.device,
+                          balance=chosen.balanced, memory=memory)  # fmt: skip
+    else:
+        problem.move_to(element)
     result = Alignment(
         spec=spec,
         element=element,
+        values=transformation.values,
+        norms=transformation.norms,
         method=method,
         objective_before=before,
         objective_after=problem.objective(),
-        objective_bound=upper_bound(problem) if bound else None,
-        preservation_error=None if forward is None else preservation_error(spec, element, b, forward),
-        groups=tuple(_report(problem, group) for group in spec.groups),
+        objective_bound=upper_bound(problem) if bound and not transformation.values else None,
+        preservation_error=None if forward is None else preservation_error(transformation, b, forward),
+        groups=tuple(_report(problem, element, group) for group in spec.groups),
         sweeps=found.sweeps,
         seconds=time.perf_counter() - began,
         seed=seed,
@@ -108,28 +120,45 @@ def align(
 
 
 def preservation_error(
-    spec: Spec, element: Element, state: Mapping[str, Tensor], forward: Callable[[Mapping[str, Tensor]], list[Tensor]]
+    transformation: Transformation, state: Mapping[str, Tensor], forward: Callable[[Mapping[str, Tensor]], list[Tensor]]
 ) -> float:
-    """Relative change of the network's output under a group element, with the weights in float64.
+    """Relative change of the network's output under a transformation, with the weights in float64.
 
-    The weights are changed as `forward` reads them, so that it decides how many are held at a time.
+    Under permutations alone the weights are changed as `forward` reads them, so that it decides how many are held at a
+    time.
     """
+    spec = transformation.spec
     own = {name: name for name in state if name not in spec.aliases}
+    before = TensorView(state, names=own, change=lambda _, tensor: _wide(tensor))
+    if transformation.values:
+        after = forward(transformation.apply(dict(before)))
+    else:
+        element = transformation.element
+        after = forward(TensorView(before, change=lambda name, tensor: spec.apply_tensor(element, name, tensor)))
+    return relative_error(after, forward(before))
 
-    def moved(name: str, tensor: Tensor) -> Tensor:
-        return _wide(spec.apply_tensor(element, name, tensor))
 
-    after = forward(TensorView(state, names=own, change=moved))
-    return relative_error(after, forward(TensorView(state, names=own, change=lambda _, tensor: _wide(tensor))))
+def _freed(request: Request, found: Found) -> Transformation:
+    """What a method found, with the freedoms that were asked for."""
+    if found.freed is not None:
+        return found.freed
+    start = Transformation(request.spec, found.element)
+    if not request.kinds:
+        return start
+    return settle_freedoms(
+        request.held("a"), request.held("b"), start, request.kinds,
+        device=request.device, restarts=request.restarts, seed=request.seed, memory=request.memory,
+        progress=request.progress,
+    )  # fmt: skip
 
 
 def _wide(tensor: Tensor) -> Tensor:
     return tensor.double() if tensor.is_floating_point() else tensor
 
 
-def _report(problem: Problem, group: Group) -> GroupReport:
+def _report(problem: Problem, element: Element, group: Group) -> GroupReport:
     """What one group did; its gain is what the objective loses when this group alone is put back."""
-    name, element = group.name, problem.element
+    name = group.name
     perm = element.perm(name)
     back = Element(problem.spec.all_groups, {name: perm.argsort(dim=-1)} if name in element.perms else {})
     gain = math.fsum(

@@ -17,7 +17,7 @@ from torch import Tensor
 from weightspace.align.problem import DEFAULT_MEMORY, Problem
 from weightspace.errors import AlignmentError
 from weightspace.source import Inputs, Program
-from weightspace.symmetry import Element, Spec
+from weightspace.symmetry import Element, Spec, Transformation
 
 Kind = TypeVar("Kind")
 Progress = Callable[[float, float, str], None]
@@ -41,6 +41,7 @@ class Request:
         program: The network, where it is at hand.
         batches: Starts a fresh pass over calls of the network, where there is data.
         loss: What methods that learn minimise; by default what `weightspace.align.loss` says.
+        kinds: Kinds of freedoms that may be used beside permutations.
         memory: Bytes of blocks and costs that may be held.
         journal: File in which a long search notes where it is, and from which it goes on.
     """
@@ -57,6 +58,7 @@ class Request:
     memory: int = DEFAULT_MEMORY
     journal: Path | None = None
     loss: Loss | None = None
+    kinds: tuple[str, ...] = ()
     _problems: dict[bool, Problem] = field(default_factory=dict, repr=False)
 
     def problem(self, *, balance: bool) -> Problem:
@@ -86,11 +88,13 @@ class Found:
         element: Acts on B.
         sweeps: Passes over all groups, or steps of whatever kind the method takes.
         figures: What else the method measured, for the report.
+        freed: The element together with freedoms, from a method that finds these too; for others they come after it.
     """
 
     element: Element
     sweeps: int
     figures: Mapping[str, float] = field(default_factory=dict)
+    freed: Transformation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -49,13 +49,26 @@ class Problem:
         *,
         balance: bool = False,
         memory: int = DEFAULT_MEMORY,
+        change: Callable[[Block, Tensor], Tensor] | None = None,
     ) -> None:
+        """Reads both networks, block by block.
+
+        Args:
+            a: Weights of A.
+            b: Weights of B.
+            spec: The symmetry.
+            device: Where to compute.
+            balance: Whether to weigh the blocks (`weightspace.align.balance`).
+            memory: Bytes of blocks and costs that may be held.
+            change: What B's values in a block are before the element moves them; they must keep their norm. Where that
+                becomes another, `reread` says so. By default they are as they come.
+        """
         self.spec = spec
         self.element = spec.identity()
         self.movable = {group.name for group in spec.groups}
         self.work = 0
         self.matchings: dict[str, Matching] = {}
-        self._a, self._b, self._device = a, b, device
+        self._a, self._b, self._device, self._change = a, b, device, change
         self.memory = memory
         self._shelf = Shelf(memory)
         blocks = moving_blocks(spec)
@@ -120,6 +133,11 @@ class Problem:
         """Drops all costs and assignments, so that what follows does not depend on how they came about."""
         self.matchings.clear()
         self._shelf.drop([("costs", group) for group in self.movable])
+
+    def reread(self, terms: Iterable[Term]) -> None:
+        """Forgets B in some blocks, and the costs that go by them, since `change` makes something else of them now."""
+        for term in terms:
+            self._shelf.drop([("b", term.block), *(("costs", group) for group in term.block.groups)])
 
     def scores(self, group: str, terms: Collection[Term] | None = None) -> Tensor:
         """Linear scores of one group with all others held: entry (o..., i, j) is the gain of unit j in slot i.
@@ -187,6 +205,7 @@ class Problem:
             kept = tensor.to(self._device, tensor.dtype if tensor.dtype in _HALF else torch.float32)
             values = block.read(kept)
             if side == "b":
+                values = self._change(block, values) if self._change is not None else values
                 values = act_on_block(block, self.element, values)
             shares = values.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
             return values, 0 if shares else values.nbytes

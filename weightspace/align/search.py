@@ -116,7 +116,7 @@ class Search:
         elif start == HELD and 0 < len(held) < len(self.units):
             self.at.held = set(held)
         elif start > GIVEN:
-            self.problem.move_to(self.best.element.then(_kick(self.problem, self._random)))
+            self.problem.move_to(self.best.element.then(kick(self.problem, self._random)))
         self._tell(start)
 
     def _step(self) -> bool:
@@ -150,7 +150,7 @@ class Search:
             self._progress(done, self._restarts, f"objective {self.best.objective:.6g}{sweep}")
 
 
-def _kick(problem: Problem, generator: torch.Generator) -> Element:
+def kick(problem: Problem, generator: torch.Generator) -> Element:
     """An element that shuffles a share of the indices of every group."""
     perms = {}
     for group in problem.spec.groups:

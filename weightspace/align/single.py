@@ -45,7 +45,7 @@ def single_step(problem: Problem, group: str, terms: Iterable[Term] | None = Non
     if problem.is_linear(group, chosen):
         problem.move(step)
         if terms is None:
-            problem.matchings[group] = _after(matching)
+            problem.matchings[group] = after_move(matching)
         return gain
     before = problem.objective(chosen)
     problem.move(step)
@@ -56,7 +56,7 @@ def single_step(problem: Problem, group: str, terms: Iterable[Term] | None = Non
     return 0.0
 
 
-def _after(matching: Matching) -> Matching:
+def after_move(matching: Matching) -> Matching:
     """The same matching once B has moved by it: every unit is in its slot, and its price came along."""
     n = matching.columns.shape[-1]
     columns = torch.arange(n).expand_as(matching.columns)

@@ -112,13 +112,11 @@ def _tolerance(tensors: Mapping[str, Tensor]) -> float:
 
 def _untouched(spec: Spec, transformation: Transformation) -> list[str]:
     """Names of the tensors that no value of a transformation changes."""
-    touched: set[str | None] = set()
+    touched: set[str] = set()
     for name in transformation.values:
         freedom = spec.freedoms.by_name[name]
         touched |= {place.tensor for place in freedom.places}
-        for fold in freedom.folds:
-            touched |= {fold.scale, fold.shift, *(bias for _, bias in fold.readers)}
-            touched |= {place.tensor for place, _ in fold.readers}
+        touched |= {tensor for fold in freedom.folds for tensor in fold.touched}
     return [name for name in spec.tensors if name not in touched]
 
 

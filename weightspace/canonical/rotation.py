@@ -41,12 +41,15 @@ def turned(freedoms: Freedoms, freedom: Freedom, tensors: Mapping[str, Tensor], 
     Args:
         freedoms: The freedoms.
         freedom: One of the kind ``rotation``.
-        tensors: Weights in float64.
+        tensors: Weights in float64. What folding changes is not looked at.
         tolerance: Axes whose squared lengths differ by less of the largest count as equally long.
     """
     n = freedoms.shape(freedom)[-1]
     columns = [torch.zeros(n, 0, dtype=torch.float64)]
+    folded = {name for fold in freedom.folds for name in fold.touched}
     for place in freedom.places:
+        if place.tensor in folded:
+            continue
         others = [other for other, _ in freedoms.by_tensor[place.tensor] if other.name != freedom.name]
         if all(other.kind == "sign" and other.group == freedom.group for other in others):
             columns.append(rows(freedoms.blocks[place.tensor][place.block].read(tensors[place.tensor]), (place.dim,)))

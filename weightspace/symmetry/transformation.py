@@ -10,8 +10,8 @@ from torch import Tensor
 
 from weightspace.errors import SpecError
 from weightspace.symmetry.element import Element
-from weightspace.symmetry.freedom.freedom import KINDS, Freedom
-from weightspace.symmetry.freedom.values import change_block, fold, inverse_value, product, random_value, turned
+from weightspace.symmetry.freedom.freedom import KINDS, Fold, Freedom
+from weightspace.symmetry.freedom.values import change_block, fold, inverse_value, product, random_value, turned, unfold
 from weightspace.symmetry.spec import Spec
 
 
@@ -19,8 +19,8 @@ from weightspace.symmetry.spec import Spec
 class Transformation:
     """An element of the whole symmetry group of a network.
 
-    It acts by its rotations first (for which scales and shifts of normalisations are folded into what reads them), then
-    by its other freedoms, then by its permutation.
+    It acts by its rotations first (for which scales and shifts of normalisations are folded into what reads them; a
+    shift that no bias takes up is divided by the scale), then by its other freedoms, then by its permutation.
 
     Attributes:
         spec: The symmetry.
@@ -28,14 +28,18 @@ class Transformation:
         values: By name of the freedom: factors of shape (outer..., n), complex ones for rotary freedoms, or matrices of
             shape (outer..., n, n), in float64 or complex128.
             Freedoms that are not named act as the identity.
+        norms: Scales and shifts of normalisations, by tensor: what a rotation has folded away is put back, at the very
+            end, with these in its place. They are part of where it leads, so that weights that are rotated towards
+            others can stand beside them.
 
     Raises:
-        SpecError: If a value has another shape than its freedom says.
+        SpecError: If a value or a norm has another shape than the spec says, or no rotation folds that norm.
     """
 
     spec: Spec
     element: Element
     values: Mapping[str, Tensor] = field(default_factory=dict)
+    norms: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         freedoms = self.spec.freedoms
@@ -47,6 +51,10 @@ class Transformation:
             shape = freedoms.shape(freedoms.by_name[name])
             if tuple(value.shape) != shape:
                 raise SpecError(f"freedom '{name}': expected values of shape {shape}, found {tuple(value.shape)}")
+        folded = _folded(self._folds())
+        for name, norm in self.norms.items():
+            if name not in folded or tuple(norm.shape) != self.spec.tensors[name].shape:
+                raise SpecError(f"tensor '{name}' of shape {tuple(norm.shape)} is not a norm that this rotation folds")
 
     @classmethod
     def identity(cls, spec: Spec) -> Transformation:
@@ -67,9 +75,10 @@ class Transformation:
     def restrict(self, names: Iterable[str]) -> Transformation:
         """The transformation that acts as this one in the named groups and freedoms, and nowhere else."""
         keep = set(names)
-        return Transformation(
-            self.spec, self.element.restrict(keep), {name: v for name, v in self.values.items() if name in keep}
-        )
+        values = {name: value for name, value in self.values.items() if name in keep}
+        folded = _folded(self._folds(values))
+        norms = {name: norm for name, norm in self.norms.items() if name in folded}
+        return Transformation(self.spec, self.element.restrict(keep), values, norms)
 
     # ------------------------------------------------------------------ the group
 
@@ -84,9 +93,7 @@ class Transformation:
         if self.spec is not other.spec and _signature(self.spec) != _signature(other.spec):
             raise SpecError("transformations of two different specs cannot be composed")
         freedoms = self.spec.freedoms
-        folded = {
-            one.scale for name in other.values for one in freedoms.by_name[name].folds if name in freedoms.by_name
-        }
+        folded = {one.scale for one in other._folds()}
         values: dict[str, Tensor] = {}
         for freedom in freedoms.all:
             first, second = self.values.get(freedom.name), other.values.get(freedom.name)
@@ -98,10 +105,13 @@ class Transformation:
                 values[freedom.name] = product(freedom, first, second)
             elif first is not None or second is not None:
                 values[freedom.name] = first if second is None else second  # type: ignore[assignment]
-        return Transformation(self.spec, self.element.then(other.element), values)
+        norms = {name: other._changed(name, norm, contragredient=False) for name, norm in self.norms.items()}
+        kept = norms.keys() - _folded(other._folds())
+        norms = self.spec.apply(other.element, {name: norm for name, norm in norms.items() if name in kept})
+        return Transformation(self.spec, self.element.then(other.element), values, {**norms, **other.norms})
 
     def inverse(self) -> Transformation:
-        """The transformation that undoes this one, on weights whose scales are folded where it rotates."""
+        """The transformation that undoes this one, but for scales that it folds: they stay folded."""
         by_name = self.spec.freedoms.by_name
         values = {
             name: self._carried(
@@ -136,8 +146,9 @@ class Transformation:
         """A rotation as it is before the signs of this transformation, which act after it: S Q S."""
         if freedom.kind != "rotation":
             return value
-        readers = {place.tensor for one in freedom.folds for place, _ in one.readers}
-        place = next(place for place in freedom.places if place.tensor not in readers)
+        folded = {one.shift for one in freedom.folds}
+        folded |= {place.tensor for one in freedom.folds for place, _ in one.readers}
+        place = next(place for place in freedom.places if place.tensor not in folded)
         for other, there in self.spec.freedoms.by_tensor[place.tensor]:
             if other.kind == "sign" and (there.block, there.dim) == (place.block, place.dim):
                 signs = self.values.get(other.name)
@@ -159,16 +170,20 @@ class Transformation:
             else in float32.
 
         Raises:
-            SpecError: If a tensor has another shape than the spec says, or a variance would become negative.
+            SpecError: If a tensor has another shape than the spec says, a variance would become negative, or a rotation
+                must divide a shift by a scale of 0.
         """
         aliases = self.spec.aliases
         current = {aliases.get(name, name): tensor for name, tensor in tensors.items()}
-        for freedom in self.spec.freedoms.all:
-            if freedom.name in self.values and freedom.folds:
-                for one in freedom.folds:
-                    current |= fold(self.spec.freedoms, one, current)
+        for one in self._folds():
+            current |= fold(self.spec.freedoms, one, current)
         changed = {name: self._changed(name, tensor, contragredient=False) for name, tensor in current.items()}
         moved = self.spec.apply(self.element, changed)
+        for one in self._folds():
+            if one.scale in self.norms:  # other freedoms may have changed what the rotation has folded
+                shift = None if one.shift is None else self.norms[one.shift]
+                moved |= fold(self.spec.freedoms, one, moved)
+                moved |= unfold(self.spec.freedoms, one, self.norms[one.scale], shift, moved)
         return {name: moved[aliases.get(name, name)] for name in tensors}
 
     def apply_to_gradients(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -187,6 +202,11 @@ class Transformation:
         }
         return self.spec.apply(self.element, changed)
 
+    def _folds(self, values: Iterable[str] | None = None) -> list[Fold]:
+        """What the rotations among the values fold away."""
+        by_name = self.spec.freedoms.by_name
+        return [one for name in (self.values if values is None else values) for one in by_name[name].folds]
+
     def _changed(self, name: str, tensor: Tensor, *, contragredient: bool) -> Tensor:
         """One tensor after all freedoms, rotations first."""
         freedoms = self.spec.freedoms
@@ -202,7 +222,10 @@ class Transformation:
             if contragredient:
                 place = place.dual
             block = freedoms.blocks[name][place.block]
-            block.write(result, change_block(freedom, self.values[freedom.name], place, block, block.read(result)))
+            value, entries = self.values[freedom.name], block.read(result)
+            if value.requires_grad:  # the gradient needs what is written over
+                entries = entries.clone()
+            block.write(result, change_block(freedom, value, place, block, entries))
         if any(place.offset for _, place in acting) and not contragredient and bool((result < 0).any()):
             raise SpecError(
                 f"tensor '{name}': expected scales under which the variance stays positive, found some that make it "
@@ -213,6 +236,11 @@ class Transformation:
             dual = (turn.exponent < 0) != contragredient
             result = turned(result, turn.axis, turn.positions, 1 / value.conj() if dual else value)
         return result.to(tensor.dtype)
+
+
+def _folded(folds: Iterable[Fold]) -> set[str]:
+    """The scales and shifts that are folded away."""
+    return {name for one in folds for name in (one.scale, one.shift) if name is not None}
 
 
 def _signature(spec: Spec) -> object:

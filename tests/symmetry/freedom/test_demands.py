@@ -163,7 +163,7 @@ TIGHT: list[Sample] = [
         lambda x, w, b, m, v: aten.native_batch_norm.default(x, w, b, m, v, False, 0.1, 1e-5)[0],
         lambda x, w, b, m, v: aten.cudnn_batch_norm.default(x, w, b, m, v, False, 0.1, 1e-5)[0],
     ),
-    sample(None, ". ., gs, gs", lambda x, w, b: F.layer_norm(x, (4,), w, b), (3, 4), (4,), (4,), case="layer norm"),
+    sample(None, ". r, gs, grs", lambda x, w, b: F.layer_norm(x, (4,), w, b), (3, 4), (4,), (4,), case="layer norm"),
     sample(None, "g gr, gs", lambda x, w: F.rms_norm(x, (4,), w, 1e-5), (3, 4), (4,), case="rms norm"),
     sample(None, ". ., gs, gs", lambda x, w, b: F.group_norm(x, 2, w, b), (3, 4), (4,), (4,), case="group norm"),
     sample(None, "gs ., gs .", lambda v, g: aten._weight_norm_interface.default(v, g)[0], (3, 4), (3, 1), case="wn"),

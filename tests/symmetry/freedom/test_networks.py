@@ -72,11 +72,11 @@ def test_a_variance_that_would_become_negative_is_refused():
 class Gated(nn.Module):
     """A gated perceptron after a norm, on a residual stream."""
 
-    def __init__(self, norm: nn.Module) -> None:
+    def __init__(self, norm: nn.Module, *, bias: bool = True) -> None:
         super().__init__()
         self.embed = nn.Linear(3, 4)
         self.norm = norm
-        self.gate, self.up, self.down = nn.Linear(4, 6), nn.Linear(4, 6), nn.Linear(6, 4)
+        self.gate, self.up, self.down = nn.Linear(4, 6, bias), nn.Linear(4, 6), nn.Linear(6, 4)
         self.head = nn.Linear(4, 2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,10 +109,14 @@ def test_rms_norm_rotates_off_centre_and_without_a_scale_as_well():
         assert len(rotation.folds) == affine
 
 
-def test_a_shift_without_a_bias_to_take_it_up_forbids_the_rotation():
-    module = Gated(nn.LayerNorm(4))
-    module.gate = nn.Linear(4, 6, bias=False)
-    assert freedoms(verified(module, torch.randn(2, 3)), "rotation") == []
+def test_a_shift_without_a_bias_to_take_it_up_turns_with_the_stream():
+    module = Gated(nn.LayerNorm(4), bias=False)
+    (rotation,) = verified(module, torch.randn(2, 3)).freedoms.only("rotation").all
+    (fold,) = rotation.folds
+    assert fold.keeps_shift
+    assert [(place.tensor, bias) for place, bias in fold.readers] == [("gate.weight", None), ("up.weight", None)]
+    assert {"norm.bias": 1}.items() <= {place.tensor: place.exponent for place in rotation.places}.items()
+    assert fold.touched == {"norm.weight", "norm.bias", "gate.weight", "up.weight"}
 
 
 class Tied(nn.Module):

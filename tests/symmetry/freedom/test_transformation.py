@@ -22,7 +22,7 @@ from weightspace.symmetry.transformation import Transformation
 
 State = dict[str, Tensor]
 SEEDS = st.integers(0, 10**6)
-FOLDING = ("rms", "layer")
+FOLDING = ("rms", "layer", "kept")
 
 
 class Rotary(nn.Module):
@@ -55,6 +55,7 @@ BUILDERS = {
     "rotary": lambda: (Rotary(), (2, 5, 4)),
     "rms": lambda: (Gated(nn.RMSNorm(4, eps=1e-5)), (2, 3)),
     "layer": lambda: (Gated(nn.LayerNorm(4)), (2, 3)),
+    "kept": lambda: (Gated(nn.LayerNorm(4), bias=False), (2, 3)),
 }
 NAMES = st.sampled_from(sorted(BUILDERS))
 
@@ -149,7 +150,7 @@ def test_a_restriction_acts_in_what_it_names_alone(name: str, seed: int):
     freedom = spec.freedoms.all[seed % len(spec.freedoms.all)]
     one = a.restrict([freedom.name])
     touched = {place.tensor for place in freedom.places} | {turn.tensor for turn in freedom.turns}
-    touched |= {t for fold in freedom.folds for t in (fold.scale, fold.shift, *(bias for _, bias in fold.readers))}
+    touched |= {tensor for fold in freedom.folds for tensor in fold.touched}
     moved = one.apply(state)
     assert all(torch.equal(moved[key], state[key]) for key in state if key not in touched)
     assert any(not torch.equal(moved[key], state[key]) for key in touched if key) or freedom.kind == "sign"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from weightspace.align.alignment import Alignment
+from weightspace.align.transport.permuting import check_permuting
 from weightspace.align.transport.whole import moved_whole
 from weightspace.errors import CheckpointMismatchError
 from weightspace.symmetry import Element, Spec
@@ -51,9 +52,11 @@ def transport_adapter(
         The adapter for B, under the same names and in the same types.
 
     Raises:
+        AlignmentError: If the alignment does more than permute.
         CheckpointMismatchError: If a tensor belongs to no weight of the spec, does not fit it, or cannot be carried
             over since its weight is not moved axis by axis.
     """
+    check_permuting(alignment)
     spec, element = alignment.spec, alignment.element
     moved = {}
     for name, tensor in adapter.items():

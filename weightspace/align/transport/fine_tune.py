@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from weightspace.align.alignment import Alignment
+from weightspace.align.transport.permuting import check_permuting
 from weightspace.align.transport.whole import moved_whole
 from weightspace.errors import CheckpointMismatchError
 
@@ -84,8 +85,10 @@ def transport_fine_tune(
         B + scale * g (F - A), lazily, in the types of F. Running variances are kept from becoming negative.
 
     Raises:
+        AlignmentError: If the alignment does more than permute.
         CheckpointMismatchError: If F has a tensor that A or B lacks, or lacks one of theirs.
     """
+    check_permuting(alignment)
     for name in fine:
         missing = [which for which, state in (("A", base), ("B", target)) if name not in state]
         if missing:

@@ -185,7 +185,8 @@ def _folds(layout: Layout, solution: Solution) -> Iterable[Fold]:
     for reading in found.readings:
         if _contains(found, solution, reading.axis):
             occurrence = by_atom[id(resolve(reading.axis))]
-            bias = None if reading.mark.shift is None else found.owned[reading.bias or 0]
+            shift = reading.mark.shift
+            bias = None if shift is None or shift in found.turning else found.owned[reading.bias or 0]
             for block, dim in layout.places(occurrence):
                 readers.setdefault(reading.mark, []).append((Place(occurrence.tensor, block, dim), bias))
     for mark, each in readers.items():

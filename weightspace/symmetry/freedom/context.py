@@ -45,6 +45,7 @@ class ExponentContext(Context):
         offsets: For variances that are used as (v + offset): the offset, by tensor key.
         normalised: How often such a variance is used so.
         readings: Matrices that read a marked vector.
+        turning: Keys of shifts that turn with the stream, because not all that reads them has a bias to take them up.
         plain: Atoms that something else than such a matrix product reads.
         permissive: Whether the rule at work may see marked values without spoiling them.
         call: The call at work.
@@ -57,6 +58,7 @@ class ExponentContext(Context):
     offsets: dict[int, float] = field(default_factory=dict)
     normalised: Counter[int] = field(default_factory=Counter)
     readings: list[Reading] = field(default_factory=list)
+    turning: set[int] = field(default_factory=set)
     plain: list[Atom] = field(default_factory=list)
     permissive: bool = False
     call: Call | None = None

@@ -37,7 +37,7 @@ class Mark:
 
     Attributes:
         scale: Tensor by which a normalised vector was multiplied: to be folded into what reads it.
-        shift: Tensor that was added then, to be folded into the biases of what reads it.
+        shift: Tensor that was added then: folded into the biases of what reads it, or turned with it.
         square: The atom whose squares these values are; nothing may be done with them but to sum them.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from weightspace.symmetry.freedom.equations import NONLINEAR, Equations, Mark
 from weightspace.symmetry.freedom.freedom import Kind
@@ -10,8 +11,25 @@ from weightspace.symmetry.freedom.system import Number
 from weightspace.symmetry.label import Atom, Fixed, Label, Product, Sum, Uniform, Varying, resolve
 
 
+@dataclass(frozen=True, eq=False)
+class Shift:
+    """A shift that was added to a scaled vector: what a rotation makes of it depends on what reads the sum."""
+
+    mark: Mark
+    sum: Atom
+    shift: Atom
+
+
 class ExponentAlgebra(Equations):
-    """The algebra of exponents, with those of results in terms of those of operands."""
+    """The algebra of exponents, with those of results in terms of those of operands.
+
+    Attributes:
+        shifts: The shifts of normalised vectors, of which nothing is demanded under rotations yet.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shifts: list[Shift] = []
 
     def copied(self, label: Label, *, thaw: bool = False) -> tuple[Label, list[tuple[Atom, Atom]]]:
         """A label of the same structure with new atoms, and the (new, old) pairs; frozen atoms stay unless thawed."""
@@ -104,12 +122,13 @@ class ExponentAlgebra(Equations):
         self.marks[id(product)] = mark
         return product
 
-    def shifted(self, product: Atom, shift: Label) -> None:
-        """Demands that a shift goes with a scaled vector; a rotation folds it away."""
+    def shifted(self, product: Atom, shift: Label, mark: Mark) -> None:
+        """Demands that a shift goes with a scaled vector; what a rotation makes of it is left open."""
         shift = resolve(shift)
         if isinstance(shift, Atom):
             self.equate((product, 1), (shift, -1), kinds=("scale", "sign"))
-            self.equate((shift, 1), kinds=NONLINEAR)
+            self.equate((shift, 1), kinds=("linear",))
+            self.shifts.append(Shift(mark, product, shift))
         else:
             self.freeze(product)
             self.freeze(shift)

@@ -53,13 +53,25 @@ class Fold:
 
     Attributes:
         scale: Name of the scale, which becomes 1.
-        shift: Name of the shift, which becomes 0; None where there is none.
-        readers: For every reading matrix its place, and the bias that takes up the shift.
+        shift: Name of the shift, which becomes 0 where biases take it up, and else is divided by the scale; None where
+            there is none.
+        readers: For every reading matrix its place, and the bias that takes up the shift; None where none does.
     """
 
     scale: str
     shift: str | None
     readers: tuple[tuple[Place, str | None], ...]
+
+    @property
+    def keeps_shift(self) -> bool:
+        """Whether there is a shift that no biases take up: it stays, and turns with the stream."""
+        return self.shift is not None and any(bias is None for _, bias in self.readers)
+
+    @property
+    def touched(self) -> set[str]:
+        """Names of the tensors that folding changes."""
+        names = {self.scale, self.shift, *itertools.chain(*((place.tensor, bias) for place, bias in self.readers))}
+        return {name for name in names if name is not None}
 
 
 @dataclass(frozen=True, slots=True)

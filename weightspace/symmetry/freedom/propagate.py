@@ -76,15 +76,21 @@ def _step(context: ExponentContext, call: Call, sharing: dict[int, set[int]]) ->
 
 
 def _settle_readings(context: ExponentContext, uses: Counter[int]) -> None:
-    """Rules out rotations where a scale or shift cannot be folded into all that reads the vector."""
+    """Rules out rotations where a scale cannot be folded into all that reads the vector, and settles the shifts."""
     plain = {id(leaf) for atom in context.plain for leaf in leaf_labels(resolve(atom))}
     carriers = Counter(id(resolve(occurrence.exponent)) for occurrence in context.occurrences)
     read = Counter(id(resolve(reading.axis)) for reading in context.readings)
     for reading in context.readings:
         axis = id(resolve(reading.axis))
         keys = [key for key in (reading.mark.scale, reading.mark.shift) if key is not None]
-        folds = all(uses[key] == 1 for key in keys) and axis not in plain and read[axis] == carriers[axis] == 1
-        if reading.mark.shift is not None:
-            folds = folds and reading.bias in context.owned and uses[reading.bias or 0] == 1
-        if not folds:
+        own = len(set(keys)) == len(keys) and all(uses[key] == 1 for key in keys)
+        if not own or axis in plain or not read[axis] == carriers[axis] == 1:
             context.algebra.rule_out(reading.axis, kinds=("rotation",))
+    for each in context.algebra.shifts:
+        biases = [reading.bias for reading in context.readings if reading.mark is each.mark]
+        if all(bias is not None and bias in context.owned and uses[bias] == 1 for bias in biases):
+            context.algebra.rule_out(each.shift, kinds=("rotation",))
+        else:
+            assert each.mark.shift is not None
+            context.turning.add(each.mark.shift)
+            context.algebra.equate((each.sum, 1), (each.shift, -1), kinds=("rotation",))

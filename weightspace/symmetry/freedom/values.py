@@ -8,10 +8,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from weightspace.errors import SpecError
 from weightspace.symmetry.block import Block
 from weightspace.symmetry.freedom.freedom import Fold, Freedom, Freedoms, Place
 
 SPREAD = math.log(2.0)  # random factors and singular values lie between 1/2 and 2
+SMALLEST_SCALE = 1e-6  # of the median size of a scale: what is smaller is nothing to divide by
 
 
 def random_value(freedoms: Freedoms, freedom: Freedom, generator: torch.Generator) -> Tensor:
@@ -128,13 +130,16 @@ def along(values: Tensor, dims: tuple[int, ...], rank: int) -> Tensor:
 def fold(freedoms: Freedoms, folded: Fold, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors that change when the scale and shift of a normalisation are taken into what reads it.
 
-    Folding is exact: W (g n + b) + c = (W g) n + (W b + c).
+    Folding is exact: W (g n + b) + c = (W g) n + (W b + c), or (W g) (n + b / g) where no bias takes up the shift.
+
+    Raises:
+        SpecError: If such a shift is not 0 where the scale is.
     """
     scale = tensors[folded.scale]
     shift = None if folded.shift is None else tensors[folded.shift]
     result: dict[str, Tensor] = {folded.scale: torch.ones_like(scale)}
     if folded.shift is not None and shift is not None:
-        result[folded.shift] = torch.zeros_like(shift)
+        result[folded.shift] = _divided(folded, shift, scale) if folded.keeps_shift else torch.zeros_like(shift)
     for place, bias in folded.readers:
         before = tensors[place.tensor]
         weight = result.get(place.tensor, before).clone()
@@ -142,14 +147,61 @@ def fold(freedoms: Freedoms, folded: Fold, tensors: Mapping[str, Tensor]) -> dic
         entries = block.read(weight)
         block.write(weight, entries * along(scale.to(entries), (place.dim,), entries.dim()))
         result[place.tensor] = weight
-        if bias is not None and shift is not None:
-            # The bias lies along the only other axis, and every block of the matrix adds its part to it.
-            whole = torch.zeros_like(before)
-            old = block.read(before)
-            block.write(whole, old * along(shift.to(old), (place.dim,), old.dim()))
-            axis = next(i for i, size in enumerate(_axis_dims(block)) if place.dim in size)
-            result[bias] = result.get(bias, tensors[bias]) + whole.sum(axis)
+        if bias is not None and shift is not None and not folded.keeps_shift:
+            result[bias] = result.get(bias, tensors[bias]) + _read(block, place, before, shift)
     return result
+
+
+def unfold(
+    freedoms: Freedoms, folded: Fold, scale: Tensor, shift: Tensor | None, tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The tensors that change when a normalisation whose scale and shift were folded gets others: inverse of `fold`.
+
+    Args:
+        freedoms: The freedoms.
+        folded: What was folded.
+        scale: The new scale; 1 is taken where it is 0, or less than `SMALLEST_SCALE` of its median size.
+        shift: The new shift; None for 0. Not used where the shift was kept, which is multiplied by the scale instead.
+        tensors: Weights whose scale is 1 and whose shift is 0, or kept.
+    """
+    size = scale.abs()
+    scale = torch.where((size == 0) | (size < SMALLEST_SCALE * size.median()), torch.ones_like(scale), scale)
+    result: dict[str, Tensor] = {folded.scale: scale.to(tensors[folded.scale])}
+    if folded.shift is not None:
+        kept = tensors[folded.shift]
+        if folded.keeps_shift:
+            result[folded.shift] = kept * scale.to(kept)
+        else:
+            result[folded.shift] = torch.zeros_like(kept) if shift is None else shift.to(kept, copy=True)
+    for place, bias in folded.readers:
+        weight = result.get(place.tensor, tensors[place.tensor]).clone()
+        block = freedoms.blocks[place.tensor][place.block]
+        entries = block.read(weight)
+        block.write(weight, entries / along(scale.to(entries), (place.dim,), entries.dim()))
+        result[place.tensor] = weight
+        if bias is not None and shift is not None and not folded.keeps_shift:
+            result[bias] = result.get(bias, tensors[bias]) - _read(block, place, weight, shift)
+    return result
+
+
+def _divided(folded: Fold, shift: Tensor, scale: Tensor) -> Tensor:
+    """A shift as it is before the scale."""
+    lost = int(((scale == 0) & (shift != 0)).sum())
+    if lost:
+        raise SpecError(
+            f"tensor '{folded.scale}': expected no 0 where '{folded.shift}' has another number, found {lost}; a "
+            "rotation divides by it: leave the rotation out"
+        )
+    return torch.where(shift == 0, torch.zeros_like(shift), shift / scale.to(shift))
+
+
+def _read(block: Block, place: Place, matrix: Tensor, shift: Tensor) -> Tensor:
+    """What a block of a matrix makes of a shift: its part of a vector along the only other axis."""
+    whole = torch.zeros_like(matrix)
+    entries = block.read(matrix)
+    block.write(whole, entries * along(shift.to(entries), (place.dim,), entries.dim()))
+    axis = next(i for i, size in enumerate(_axis_dims(block)) if place.dim in size)
+    return whole.sum(axis)
 
 
 def _axis_dims(block: Block) -> list[range]:

@@ -97,7 +97,7 @@ def layer_norm(context: ExponentContext, call: Call) -> tuple[Labels, ...]:
     mark = Mark(scale=scale.key, shift=None if shift is None else shift.key)
     product = context.algebra.scaled(vector, context.get(scale)[0], mark)
     if shift is not None:
-        context.algebra.shifted(product, context.get(shift)[0])
+        context.algebra.shifted(product, context.get(shift)[0], mark)
     return ([*labels[:-1], product], *rest)
 
 
