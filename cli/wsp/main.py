@@ -14,6 +14,7 @@ from wsp.canonicalize import canonicalize
 from wsp.merge import merge
 from wsp.spec import spec
 from wsp.transport import transport
+from wsp.untie import untie
 
 app = typer.Typer(
     name="wsp",
@@ -36,6 +37,7 @@ app.command()(merge)
 app.command()(barrier)
 app.command()(canonicalize)
 app.command()(transport)
+app.command()(untie)
 
 
 def _print_version(wanted: bool) -> None:

@@ -39,6 +39,18 @@ def test_a_model_folder_stays_one(folder: Path, tmp_path: Path):
     assert not (output / "notes.txt").exists()
 
 
+def test_texts_take_the_places_of_companions(folder: Path, tmp_path: Path):
+    checkpoint, output = open_checkpoint(folder), tmp_path / "out"
+    texts = {"config.json": '{"model_type": "Größe"}', "vocab.txt": "a"}
+    files = write_checkpoint(
+        output, checkpoint, provenance=None, companions=companions_of(checkpoint), texts=texts
+    )  # fmt: skip
+    names = ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt"]
+    assert sorted(file.name for file in files) == sorted(file.name for file in output.iterdir()) == names
+    assert {name: (output / name).read_text(encoding="utf-8") for name in texts} == texts
+    assert (folder / "config.json").read_text() == '{"model_type": "tiny"}'
+
+
 def test_a_single_file_takes_none_along(folder: Path, tmp_path: Path):
     checkpoint = open_checkpoint(folder)
     output = tmp_path / "out.safetensors"

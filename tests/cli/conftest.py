@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +51,20 @@ def wsp() -> Run:
         return Outcome(result.exit_code, result.stdout, result.stderr)
 
     return run
+
+
+@pytest.fixture
+def start(repository: Path):
+    """Start a command in a process of its own: `python -m wsp`."""
+
+    def start(*arguments: object, **options) -> subprocess.Popen:
+        paths = f"{repository}{os.pathsep}{repository / 'cli'}"
+        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"} | options.pop("env", {})
+        command = [sys.executable, "-m", "wsp", *map(str, arguments)]
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        return subprocess.Popen(command, text=True, env=environment, **options)
+
+    return start
 
 
 def mlp(seed: int, width: int = 8) -> nn.Sequential:

@@ -9,21 +9,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.fixture
-def start(repository: Path):
-    """Start `python -m wsp`."""
-
-    def start(*arguments: object, **options) -> subprocess.Popen:
-        paths = f"{repository}{os.pathsep}{repository / 'cli'}"
-        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"} | options.pop("env", {})
-        command = [sys.executable, "-m", "wsp", *map(str, arguments)]
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        return subprocess.Popen(command, text=True, env=environment, **options)
-
-    return start
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["spec", "--help"], ["barrier", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["spec", "--help"], ["untie", "--help"], ["--version"]])
 def test_help_imports_nothing_heavy(repository: Path, arguments: list[str]) -> None:
     code = (
         "import sys\nfrom wsp.main import main\n"

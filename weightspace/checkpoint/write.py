@@ -29,6 +29,7 @@ def write_checkpoint(
     max_shard_bytes: int | None = None,
     inputs: Sequence[str | PathLike[str]] = (),
     companions: Sequence[Path] = (),
+    texts: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write weights, whole or not at all.
 
@@ -46,6 +47,7 @@ def write_checkpoint(
         max_shard_bytes: Size of the tensors in one shard, for a folder; None for a single file in it.
         inputs: Files and folders that were read, none of which may be touched.
         companions: Files to copy beside the weights of a folder, see `companions_of`; a single file has none.
+        texts: Further files beside the weights of a folder, by name; they take the places of companions.
 
     Returns:
         The files written, weights first.
@@ -63,7 +65,7 @@ def write_checkpoint(
     shards = split(pairs, join_ties(aliases or {}, found), max_shard_bytes)
     if is_single_file(path):
         return _write_file(path, next(shards, Shard()), provenance)
-    return _write_folder(path, shards, provenance, companions)
+    return _write_folder(path, shards, provenance, companions, texts or {})
 
 
 def _pairs_and_ties(
@@ -88,7 +90,11 @@ def _write_file(path: Path, shard: Shard, provenance: Provenance | None) -> list
 
 
 def _write_folder(
-    path: Path, shards: Iterable[Shard], provenance: Provenance | None, companions: Sequence[Path]
+    path: Path,
+    shards: Iterable[Shard],
+    provenance: Provenance | None,
+    companions: Sequence[Path],
+    texts: Mapping[str, str],
 ) -> list[Path]:
     with new_folder(path) as temporary:
         parts: list[tuple[Path, list[str]]] = []
@@ -103,7 +109,10 @@ def _write_folder(
             names = _complete(temporary, parts, total, provenance)
             for companion in companions:
                 shutil.copyfile(companion, temporary / companion.name)
-            return [path / name for name in (*names, *(companion.name for companion in companions))]
+            for name, text in texts.items():
+                (temporary / name).write_text(text, encoding="utf-8")
+            beside = dict.fromkeys([*(companion.name for companion in companions), *texts])
+            return [path / name for name in (*names, *beside)]
 
 
 def _complete(

@@ -16,6 +16,7 @@ from weightspace.source.resolve import resolve_source
 from weightspace.source.stack import ACTIVATIONS, StackSource
 from weightspace.source.timm_models import TimmSource
 from weightspace.source.transformers_models import TransformersSource
+from weightspace.source.untie import Untied, untie
 from weightspace.source.user_code import UserCodeSource
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "StackSource",
     "TimmSource",
     "TransformersSource",
+    "Untied",
     "UserCodeSource",
     "resolve_source",
+    "untie",
 ]

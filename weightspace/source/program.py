@@ -205,11 +205,17 @@ class Program:
         """
         self._run(state, inputs, lambda: tapping(taps, visit, self._label))
 
-    def check_state(self, state: Mapping[str, Any]) -> None:
+    def check_state(
+        self, state: Mapping[str, Any], *, advice: str = "pass the --arch that these weights were trained with"
+    ) -> None:
         """Check that a state dict or checkpoint has the tensors of the network; reads no data of a `Checkpoint`.
 
         A tied tensor may be given under one of its names. Counters of seen batches may be missing (files older than
         torch 0.4.1); tables that belong to the architecture, and what `ignores` names, may be present.
+
+        Args:
+            state: The tensors by name.
+            advice: What the message says to do.
 
         Raises:
             CheckpointMismatchError: A tensor is missing, superfluous or of another shape.
@@ -221,9 +227,7 @@ class Program:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             path = getattr(state, "path", None)
             where = f"{path}: " if path is not None else ""
-            raise CheckpointMismatchError(
-                f"{where}{problems[0]} in {self._label}{more}; pass the --arch that these weights were trained with"
-            )
+            raise CheckpointMismatchError(f"{where}{problems[0]} in {self._label}{more}; {advice}")
 
     def _run(
         self,
