@@ -6,55 +6,59 @@
 *none*: B as it is. *plain*: Git Re-Basin's weight matching as its paper and every port of it have it, in the same
 process on the same spec. *git-rebasin*: our search, the same objective. *weights*: our default, which balances the
 layers and so maximises another sum than the one shown. *activations*: correlation of units on training examples.
-*ste*: permutations learned on the loss. Each result depends on visiting orders and on the choice of examples, hence
-several seeds of each: means, and the range in brackets. The middle of networks with batch norm also has its statistics
-measured again.
+*ste*: permutations learned on the loss. *weights-all* and *ste-all*: the same with all freedoms beside permutations
+that the network has (rotations of a residual stream only where its output head is untied). Each result depends on
+visiting orders and on the choice of examples, hence several seeds of each: means, and the range in brackets. The middle
+of networks with batch norm also has its statistics measured again.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import fmean
 from typing import Any
 
 from harness import options, publish
 from peers.git_rebasin import PlainRecipe
 from rich.progress import track
+from torch import Tensor
 from trained import PAIRS, Subject
 
 from weightspace.align import align
 from weightspace.evaluate import interpolate, measure_barriers
-from weightspace.symmetry import Element
+from weightspace.symmetry import Transformation
+from weightspace.symmetry.freedom import KINDS
 
 
-def plain_recipe(subject: Subject, seed: int) -> Element:
+def plain_recipe(subject: Subject, seed: int) -> Transformation:
     recipe = PlainRecipe(subject.a, subject.b, subject.spec)
     recipe.run(seed)
-    return recipe.element
+    return Transformation(subject.spec, recipe.element)
 
 
-def ours(method: str) -> Callable[[Subject, int], Element]:
+def ours(method: str, *kinds: str) -> Callable[[Subject, int], Transformation]:
     """One of the methods of `weightspace.align`, with the network and training examples at hand."""
     return lambda subject, seed: align(
-        subject.a, subject.b, subject.spec, method=method, seed=seed,
+        subject.a, subject.b, subject.spec, method=method, seed=seed, kinds=("permutation", *kinds),
         program=subject.program, batches=lambda: subject.calls(seed),
-    ).element  # fmt: skip
+    ).transformation  # fmt: skip
 
 
-METHODS: dict[str, Callable[[Subject, int], Element]] = {
-    "none": lambda subject, seed: subject.spec.identity(),
+METHODS: dict[str, Callable[[Subject, int], Transformation]] = {
+    "none": lambda subject, seed: Transformation.identity(subject.spec),
     "plain": plain_recipe,
     **{name: ours(name) for name in ("git-rebasin", "weights", "activations", "ste")},
+    **{f"{name}-all": ours(name, *KINDS) for name in ("weights", "ste")},
 }
 SEEDLESS = ("none",)
 QUICK = ("digits MLP", "digits CNN", "MNIST MLP")
 
 
-def objective(subject: Subject, element: Element) -> float:
+def objective(subject: Subject, moved: Mapping[str, Tensor]) -> float:
     """The plain sum of inner products, in float64, over the blocks that some group moves."""
-    spec, moved = subject.spec, subject.spec.apply(element, subject.b)
+    spec = subject.spec
     return sum(
         float((block.read(subject.a[name]).double() * block.read(moved[name]).double()).sum())
         for name, tensor in spec.tensors.items()
@@ -72,10 +76,10 @@ def row_of(name: str, method: str, subject: Subject, arguments: argparse.Namespa
     }  # fmt: skip
     for seed in range(1 if method in SEEDLESS else arguments.seeds):
         began = time.perf_counter()
-        element = METHODS[method](subject, seed)
+        moved = METHODS[method](subject, seed).apply(subject.b)
         row["seconds"].append(time.perf_counter() - began)
-        middle = interpolate(subject.a, subject.spec.apply(element, subject.b), 0.5)
-        row["objective"].append(objective(subject, element))
+        middle = interpolate(subject.a, moved, 0.5)
+        row["objective"].append(objective(subject, moved))
         row["midpoint"].append(subject.score(middle))
         if subject.resets:
             row["midpoint_reset"].append(subject.score(subject.reset(middle)))
@@ -86,7 +90,7 @@ def row_of(name: str, method: str, subject: Subject, arguments: argparse.Namespa
 
 def curves(subject: Subject, points: int) -> dict[str, Any]:
     """The paths from A to B as it is and as `weights` aligns it, with seed 0."""
-    aligned = subject.spec.apply(METHODS["weights"](subject, 0), subject.b)
+    aligned = METHODS["weights"](subject, 0).apply(subject.b)
     return measure_barriers(
         subject.program, subject.a, subject.b, aligned, subject.labelled, subject.statistics, points=points
     ).to_json()
@@ -147,7 +151,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.samples, arguments.seeds, arguments.points = min(arguments.samples, 250), 1, min(arguments.points, 5)
-        arguments.methods = [method for method in arguments.methods if method != "ste"]
+        arguments.methods = [method for method in arguments.methods if not method.startswith("ste")]
     names = [
         name for name in PAIRS if arguments.only in name and (arguments.only or not arguments.quick or name in QUICK)
     ]

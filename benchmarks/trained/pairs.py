@@ -31,6 +31,7 @@ class Pair:
         large: Whether --samples limits the test examples.
         measure: Accuracy in %, loss of the next character in nats, or the squared distance from the mean of the outputs
             of both ends over its variance.
+        untied: Give the output heads tensors of their own first (`wsp untie`).
     """
 
     a: Path
@@ -40,6 +41,7 @@ class Pair:
     normalization: Normalization | None = None
     large: bool = False
     measure: Measure = "accuracy"
+    untied: bool = False
 
 
 def _mlp(data: str, kind: str, one: int, two: int) -> Pair:
@@ -85,4 +87,7 @@ PAIRS = {
     "CIFAR-10 ResNet-56": _resnet(56, "1", "3"),
     "ACAS Xu 1_1 and 1_2": _acas("1_1", "1_2"),
     "Shakespeare GPT-2": Pair(_TEXT / "gpt2_0", _TEXT / "gpt2_1", _TEXT / "tinyshakespeare.txt", measure="nats"),
+    "Shakespeare GPT-2, untied": Pair(
+        _TEXT / "gpt2_0", _TEXT / "gpt2_1", _TEXT / "tinyshakespeare.txt", measure="nats", untied=True
+    ),
 }

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from tempfile import mkdtemp
 
 import torch
 from torch import Tensor
 
 from trained.pairs import Pair
 from weightspace.align.loss import DataLoss
-from weightspace.checkpoint import open_checkpoint
+from weightspace.checkpoint import Checkpoint, Provenance, open_checkpoint, write_checkpoint
 from weightspace.data import Batch, open_data
 from weightspace.evaluate import evaluate
-from weightspace.source import Inputs, Program, resolve_source
+from weightspace.source import Inputs, Program, resolve_source, untie
 from weightspace.stats import has_batchnorm, reset_batchnorm
 from weightspace.symmetry import derive
 
@@ -43,7 +47,7 @@ class Subject:
             pair: Which.
             samples: How many examples methods and resets go by, and measurements on large data.
         """
-        first, second = open_checkpoint(pair.a), open_checkpoint(pair.b)
+        first, second = (_opened(path, untied=pair.untied) for path in (pair.a, pair.b))
         stack = pair.arch is None and first.config_path is None
         source = resolve_source(pair.arch, checkpoint=first, activation="relu" if stack else None)
         inputs = source.example_inputs()
@@ -109,6 +113,20 @@ class Subject:
             size = len(self._labelled.evaluation)
             return min(size, self._samples) if self._pair.large else size
         return 10_000 if self._rows is None else len(self._rows[1])
+
+
+def _opened(path: Path, *, untied: bool) -> Checkpoint:
+    if not untied:
+        return open_checkpoint(path)
+    result = untie(open_checkpoint(path))
+    folder = Path(mkdtemp(prefix="untied-"))  # weights are read when they are asked for
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    provenance = Provenance("benchmarks/real_pairs.py", {}, {})
+    write_checkpoint(
+        folder / path.name, result.tensors, provenance=provenance, aliases=result.aliases,
+        texts={"config.json": result.config},
+    )  # fmt: skip
+    return open_checkpoint(folder / path.name)
 
 
 def _rows_of_text(pair: Pair) -> tuple[Tensor, Tensor]:
