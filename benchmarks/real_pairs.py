@@ -49,7 +49,7 @@ def ours(method: str, *kinds: str) -> Callable[[Subject, int], Transformation]:
 METHODS: dict[str, Callable[[Subject, int], Transformation]] = {
     "none": lambda subject, seed: Transformation.identity(subject.spec),
     "plain": plain_recipe,
-    **{name: ours(name) for name in ("git-rebasin", "weights", "activations", "ste")},
+    **{name: ours(name) for name in ("git-rebasin", "weights", "weights-activations", "activations", "ste")},
     **{f"{name}-all": ours(name, *KINDS) for name in ("weights", "ste")},
 }
 SEEDLESS = ("none",)

@@ -77,8 +77,8 @@ Method = Annotated[
         "--method",
         metavar="NAME",
         help="weights (balanced weight matching) or git-rebasin (the sum of the paper); on --data: activations "
-        "(correlation after activation functions; also -pre, -all, -inner), ste, sinkhorn-loss (learned on the loss); "
-        "sinkhorn (soft permutations, no data).",
+        "(correlation after activation functions; also -pre, -all, -inner), weights-activations (weights with one more "
+        "start there), ste, sinkhorn-loss (learned on the loss); sinkhorn (soft permutations, no data).",
     ),
 ]
 Kinds = Annotated[

@@ -45,6 +45,19 @@ def planted(program: Program, spec: Spec, *, noise: float = 0.0) -> dict[str, Te
     }
 
 
+@pytest.mark.parametrize("name", ["cnn", "gpt2"])
+def test_weight_matching_from_activations_ends_no_lower(name: str) -> None:
+    program, spec = built(name)
+    a = alive(program)
+    b = {n: t + t.std() * torch.randn_like(t) if t.dim() > 1 else t for n, t in planted(program, spec).items()}
+    plain, more = (
+        align(a, b, spec, method=method, restarts=2, program=program, batches=lambda: calls(program))
+        for method in ("weights", "weights-activations")
+    )
+    assert more.objective_after >= plain.objective_after
+    assert more.figures["samples"] > 0
+
+
 def share_restored(spec: Spec, a: dict[str, Tensor], aligned: dict[str, Tensor]) -> float:
     moving = [name for name in spec.tensors if any(block.groups for block in spec.blocks[name])]
     return sum(torch.equal(a[name], aligned[name]) for name in moving) / len(moving)
