@@ -6,10 +6,10 @@
 *none*: B as it is. *plain*: Git Re-Basin's weight matching as its paper and every port of it have it, in the same
 process on the same spec. *git-rebasin*: our search, the same objective. *weights*: our default, which balances the
 layers and so maximises another sum than the one shown. *activations*: correlation of units on training examples.
-*ste*: permutations learned on the loss. *weights-all* and *ste-all*: the same with all freedoms beside permutations
-that the network has (rotations of a residual stream only where its output head is untied). Each result depends on
-visiting orders and on the choice of examples, hence several seeds of each: means, and the range in brackets. The middle
-of networks with batch norm also has its statistics measured again.
+*ste*: permutations learned on the loss. Names that end in *-all*: the same with all freedoms beside permutations that
+the network has (rotations of a residual stream only where its output head is untied). Each result depends on visiting
+orders and on the choice of examples, hence several seeds of each: means, and the range in brackets. The middle of
+networks with batch norm also has its statistics measured again.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ METHODS: dict[str, Callable[[Subject, int], Transformation]] = {
     "none": lambda subject, seed: Transformation.identity(subject.spec),
     "plain": plain_recipe,
     **{name: ours(name) for name in ("git-rebasin", "weights", "weights-activations", "activations", "ste")},
-    **{f"{name}-all": ours(name, *KINDS) for name in ("weights", "ste")},
+    **{f"{name}-all": ours(name, *KINDS) for name in ("weights", "activations", "ste")},
 }
 SEEDLESS = ("none",)
 QUICK = ("digits MLP", "digits CNN", "MNIST MLP")

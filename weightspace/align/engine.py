@@ -148,7 +148,7 @@ def _freed(request: Request, found: Found) -> Transformation:
     return settle_freedoms(
         request.held("a"), request.held("b"), start, request.kinds,
         device=request.device, restarts=request.restarts, seed=request.seed, memory=request.memory,
-        progress=request.progress,
+        permuting=found.by_weights, progress=request.progress,
     )  # fmt: skip
 
 

@@ -88,12 +88,15 @@ class Found:
         element: Acts on B.
         sweeps: Passes over all groups, or steps of whatever kind the method takes.
         figures: What else the method measured, for the report.
+        by_weights: Whether weight matching may go on from the element once freedoms have changed B; what was matched on
+            data stays as it is.
         freed: The element together with freedoms, from a method that finds these too; for others they come after it.
     """
 
     element: Element
     sweeps: int
     figures: Mapping[str, float] = field(default_factory=dict)
+    by_weights: bool = True
     freed: Transformation | None = None
 
 

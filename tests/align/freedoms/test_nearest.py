@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from weightspace.align.freedoms.gram import Gram
-from weightspace.align.freedoms.nearest import nearest_factor, nearest_map, nearest_rotation, nearest_turn
+from weightspace.align.freedoms.nearest import matching_factor, nearest_map, nearest_rotation, nearest_turn
 
 N = 5
 
@@ -69,27 +69,28 @@ def test_an_invertible_map_is_no_farther_than_the_rotation_it_starts_from():
     assert cost(mapped, a, b, c, d) < cost(rotated, a, b, c, d)
 
 
-def test_a_factor_is_the_best_on_a_grid():
-    a, b, c, d = (rows(seed, 40, 6) for seed in range(13, 17))
-    found = [Gram(1, (b * b).sum(-1), (a * b).sum(-1)), Gram(-1, (d * d).sum(-1), (c * d).sum(-1))]
-    value = nearest_factor(found)
-    assert bool((value > 0).all())
+def factor_grams(*places: tuple[int, Tensor, Tensor]) -> list[Gram]:
+    return [Gram(e, (b * b).sum(-1), (a * b).sum(-1), (a * a).sum(-1)) for e, a, b in places]
 
-    def costs(factor: Tensor) -> Tensor:
-        return (a - factor[:, None] * b).square().sum(-1) + (c - d / factor[:, None]).square().sum(-1)
 
-    at_one = costs(torch.ones(40, dtype=torch.float64))
-    grid = torch.stack([costs(torch.full((40,), float(s))) for s in torch.linspace(-3, 3, 2001).double().exp()]).amin(0)
-    assert bool((costs(value) <= at_one + 1e-12).all())
-    # Where A and B point apart there may be two valleys, of which Newton's method finds the nearer one.
-    together = (found[0].cross > 0) & (found[1].cross > 0)
-    assert int(together.sum()) > 5
-    assert bool((costs(value) <= grid + 1e-6)[together].all())
+def test_a_planted_factor_is_found():
+    factor = rows(13, 40).exp()
+    b, d = rows(14, 40, 6), rows(15, 40, 3)
+    found = factor_grams((1, factor[:, None] * b, b), (-2, d / factor[:, None].square(), d))
+    assert torch.allclose(matching_factor(found), factor)
+    assert torch.allclose(matching_factor(found, smallest=factor + 1), factor + 1)
+
+
+def test_a_factor_evens_the_norms_of_unrelated_units_and_shrinks_none():
+    a, b = rows(16, 40, 6), rows(17, 40, 6)
+    value = matching_factor(factor_grams((1, a, b)))
+    assert torch.allclose((value[:, None] * b).norm(dim=-1), a.norm(dim=-1))
 
 
 def test_dead_units_keep_their_factor():
-    none = torch.zeros(3, dtype=torch.float64)
-    assert torch.equal(nearest_factor([Gram(1, none, none), Gram(-1, none, none)]), torch.ones(3, dtype=torch.float64))
+    none, some = torch.zeros(3, 2, dtype=torch.float64), torch.ones(3, 2, dtype=torch.float64)
+    found = factor_grams((1, none, none), (-1, some, none), (2, none, some))
+    assert torch.equal(matching_factor(found), torch.ones(3, dtype=torch.float64))
 
 
 def test_planted_turns_are_found():
@@ -98,7 +99,7 @@ def test_planted_turns_are_found():
     q, k = (torch.view_as_complex(rows(seed, *shape, 6, 2)) for seed in (18, 19))
     a, c = z[..., None] * q, k / z.conj()[..., None]
     found = [
-        Gram(1, (q * q.conj()).real.sum(-1), (a * q.conj()).sum(-1)),
-        Gram(-1, (k * k.conj()).real.sum(-1), (c * k.conj()).sum(-1)),
+        Gram(e, (y * y.conj()).real.sum(-1), (x * y.conj()).sum(-1), (x * x.conj()).real.sum(-1))
+        for e, x, y in ((1, a, q), (-1, c, k))
     ]
     assert torch.allclose(nearest_turn(found), z, atol=1e-8)

@@ -23,11 +23,13 @@ class Gram:
         exponent: The exponent.
         own: Of B with itself: (outer..., n, n), or (outer..., n) for a factor per unit.
         cross: Of A with B, of the same shape.
+        reference: For a factor per unit, of A with itself.
     """
 
     exponent: int
     own: Tensor
     cross: Tensor
+    reference: Tensor | None = None
 
 
 def grams(freedoms: Freedoms, freedom: Freedom, a: State, b: State, weights: Weights) -> list[Gram]:
@@ -45,7 +47,7 @@ def grams(freedoms: Freedoms, freedom: Freedom, a: State, b: State, weights: Wei
         if freedom.matrix:
             parts = [weight * (y @ y.mT).double(), weight * (x @ y.mT).double()]
         else:
-            parts = [weight * (y * y).sum(-1).double(), weight * (x * y).sum(-1).double()]
+            parts = [weight * (p * q).sum(-1).double() for p, q in ((y, y), (x, y), (x, x))]
         before = found.get(exponent)
         found[exponent] = parts if before is None else [sum_ + part for sum_, part in zip(before, parts, strict=True)]
     return [Gram(exponent, *parts) for exponent, parts in found.items()]
@@ -66,16 +68,15 @@ def pairings(freedoms: Freedoms, freedom: Freedom, a: State, b: State, weights: 
 def turn_grams(freedom: Freedom, a: State, b: State, weights: Weights) -> list[Gram]:
     """As `grams`, for a rotary freedom: its units are pairs of dimensions, read as complex numbers.
 
-    ``own`` is real, ``cross`` complex, both of shape (heads, frequencies).
+    ``own`` and ``reference`` are real, ``cross`` complex, all of shape (heads, frequencies).
     """
     found = []
     for turn in freedom.turns:
         if turn.tensor in weights:
             x, y = (_pairs(state[turn.tensor], turn.axis, turn.positions) for state in (a, b))
             weight = max(weights[turn.tensor])
-            found.append(
-                Gram(turn.exponent, weight * (y * y.conj()).real.sum((1, 3)), weight * (x * y.conj()).sum((1, 3)))
-            )
+            own, cross, reference = (weight * (p * q.conj()).sum((1, 3)) for p, q in ((y, y), (x, y), (x, x)))
+            found.append(Gram(turn.exponent, own.real, cross, reference.real))
     return found
 
 

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from weightspace.align.freedoms.gram import Gram
 
-_STEPS = 50  # of Newton's method on logarithms of factors
-_FURTHEST = 3.0  # a factor beyond exp(3) says that the unit is as good as dead on one side
 _REFINEMENTS = 30  # steps of L-BFGS from the orthogonal map
 
 
@@ -64,52 +62,44 @@ def nearest_map(found: Sequence[Gram]) -> Tensor:
     return value.detach()
 
 
-def nearest_factor(found: Sequence[Gram], smallest: Tensor | None = None) -> Tensor:
-    """The positive factors s under which s^exponent B comes nearest to A, for every unit on its own.
+def matching_factor(found: Sequence[Gram], smallest: Tensor | None = None) -> Tensor:
+    """The positive factors under which units of B are as large as those of A, at all their places taken together.
+
+    Factors that bring B *nearest* would shrink what resembles A little: where a norm undoes a factor, B would vanish
+    from the middle of the two without becoming any more like A.
 
     Args:
-        found: Shapes (outer..., n); ``cross`` real.
+        found: Shapes (outer..., n).
         smallest: Factors below which something else breaks, of that shape.
 
     Returns:
-        Of shape (outer..., n), float64.
+        Of shape (outer..., n), float64: the least squares solution of log |A| = exponent * log s + log |B|.
     """
-    logarithm = torch.zeros_like(found[0].own)
-    lowest = torch.full_like(logarithm, -_FURTHEST)
+    wanted, weight = torch.zeros_like(found[0].own), torch.zeros_like(found[0].own)
+    for gram in found:
+        assert gram.reference is not None
+        both = (gram.own > 0) & (gram.reference > 0)
+        ratio = torch.where(both, gram.reference / gram.own.where(both, torch.ones_like(gram.own)), 1.0)
+        size = torch.where(both, (gram.own * gram.reference).sqrt(), 0.0)
+        wanted += gram.exponent * size * ratio.log() / 2
+        weight += gram.exponent**2 * size
+    logarithm = torch.where(weight > 0, wanted / weight.where(weight > 0, torch.ones_like(weight)), 0.0)
     if smallest is not None:
-        lowest = torch.maximum(lowest, smallest.log())
-    best, least = logarithm, _distance(found, logarithm)
-    for _ in range(_STEPS):
-        slope, curvature = torch.zeros_like(logarithm), torch.zeros_like(logarithm)
-        for gram in found:
-            e = gram.exponent
-            square, linear = gram.own * (2 * e * logarithm).exp(), gram.cross * (e * logarithm).exp()
-            slope += 2 * e * (square - linear)
-            curvature += 2 * e * e * (2 * square - linear)
-        step = slope / curvature.abs().clamp(min=torch.finfo(slope.dtype).tiny)
-        logarithm = torch.minimum((logarithm - step.clamp(-0.5, 0.5)).clamp(max=_FURTHEST), logarithm + 0.5)
-        logarithm = torch.maximum(logarithm, lowest)
-        distance = _distance(found, logarithm)
-        best = torch.where(distance < least, logarithm, best)
-        least = torch.minimum(distance, least)
-    return best.exp()
+        logarithm = torch.maximum(logarithm, smallest.log())
+    return logarithm.exp()
 
 
 def nearest_turn(found: Sequence[Gram]) -> Tensor:
-    """The complex numbers z under which z B (and B / conj z where it acts so) comes nearest to A.
+    """The complex numbers z under which z B (and B / conj z where it acts so) points as A does and is as large.
 
     Args:
-        found: ``own`` real and ``cross`` complex, of shape (heads, frequencies).
+        found: ``own`` and ``reference`` real, ``cross`` complex, of shape (heads, frequencies).
 
     Returns:
         Of that shape, complex128.
     """
-    angle = sum_of([gram.cross for gram in found]).angle()
-    for _ in range(10):
-        turned = [Gram(g.exponent, g.own, (g.cross * torch.polar(torch.ones_like(angle), -angle)).real) for g in found]
-        size = nearest_factor(turned)
-        angle = sum_of([gram.cross * size**gram.exponent for gram in found]).angle()
-    return torch.polar(size, angle)
+    size = matching_factor(found)
+    return torch.polar(size, sum_of([gram.cross * size**gram.exponent for gram in found]).angle())
 
 
 def sum_of(tensors: Sequence[Tensor]) -> Tensor:
@@ -123,12 +113,3 @@ def sum_of(tensors: Sequence[Tensor]) -> Tensor:
 def _polar(matrices: Tensor) -> Tensor:
     left, _, right = torch.linalg.svd(matrices)
     return left @ right
-
-
-def _distance(found: Sequence[Gram], logarithm: Tensor) -> Tensor:
-    """Up to a constant."""
-    total = torch.zeros_like(logarithm)
-    for gram in found:
-        factor = (gram.exponent * logarithm).exp()
-        total += factor * (factor * gram.own - 2 * gram.cross)
-    return total

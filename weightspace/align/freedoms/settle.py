@@ -1,10 +1,10 @@
 """Coordinate descent over permutations and freedoms: B comes as near to A as the whole symmetry of the network allows.
 
 Rotations of a residual stream by Procrustes' problem, maps inside of heads by singular values and descent, factors and
-angles in closed form or by Newton's method, signs together with permutations, heads paired by what no map inside can
+angles in closed form, signs together with permutations, heads paired by what no map inside can
 change, and between them weight matching of all permutations (generalised linear mode connectivity of transformers:
 Theus et al. 2025; heads first, then what is inside: Rinaldi et al. 2025). A step that would not bring B nearer is not
-taken.
+taken, but for factors: those make units of B as large as their counterparts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from weightspace.align.freedoms.distance import Distance
 from weightspace.align.freedoms.gram import grams, turn_grams
 from weightspace.align.freedoms.heads import outer_groups, paired_heads
-from weightspace.align.freedoms.nearest import nearest_factor, nearest_map, nearest_rotation, nearest_turn
+from weightspace.align.freedoms.nearest import matching_factor, nearest_map, nearest_rotation, nearest_turn
 from weightspace.align.freedoms.signed import settle_signed
 from weightspace.align.problem import DEFAULT_MEMORY, Problem
 from weightspace.align.settle import settle
@@ -57,6 +57,7 @@ def settle_freedoms(
     restarts: int = 1,
     seed: int = 0,
     memory: int = DEFAULT_MEMORY,
+    permuting: bool = True,
     progress: Callable[[float, float, str], None] | None = None,
 ) -> Transformation:
     """Brings B nearer to A by freedoms and permutations in turn, until a round gains next to nothing.
@@ -70,6 +71,7 @@ def settle_freedoms(
         restarts: Starts of the first search over signs and permutations, where signs are used.
         seed: Seed of visiting orders.
         memory: Bytes of blocks and costs that may be held.
+        permuting: Match permutations by the weights in between; else they stay, but for the order of heads.
         progress: Called with (rounds done, most rounds, what is going on).
 
     Returns:
@@ -78,13 +80,14 @@ def settle_freedoms(
     """
     descent = _Descent(a, b, start, kinds, device)
     first = descent.distance(descent.b)
-    if descent.signed:
+    if descent.signed and permuting:
         descent.permute(seed, memory, restarts)
     distance = descent.distance(descent.b)
     for done in range(MOST_ROUNDS):
         before = distance
         descent.free()
-        descent.permute(seed + done, memory)
+        if permuting:
+            descent.permute(seed + done, memory)
         distance = descent.distance(descent.b)
         if progress is not None:
             progress(done + 1, MOST_ROUNDS, f"distance {distance / first if first else 0.0:.4f} of what it was")
@@ -142,7 +145,7 @@ class _Descent:
                 self._pair(pairing, inside)
         for freedom in self.chosen:
             if freedom.kind != "rotation":
-                self._take({freedom.name: self._nearest(freedom)}, None)
+                self._take({freedom.name: self._nearest(freedom)}, None, always=not freedom.matrix)
 
     def refine(self) -> None:
         """One value for every freedom again, where maps inside of heads may stretch."""
@@ -151,7 +154,7 @@ class _Descent:
                 found = grams(self.spec.freedoms, freedom, self.a, self.b, self.weights)
                 self._take({freedom.name: nearest_map(found).cpu() if found else None}, None)
             else:
-                self._take({freedom.name: self._nearest(freedom)}, None)
+                self._take({freedom.name: self._nearest(freedom)}, None, always=not freedom.matrix)
 
     def permute(self, seed: int, memory: int, restarts: int = 1) -> None:
         """Weight matching from where B stands, with signs where these are used."""
@@ -197,7 +200,7 @@ class _Descent:
         if freedom.kind == "rotary":
             value = nearest_turn(found).cpu()
             return value.reshape(self.spec.freedoms.shape(freedom))
-        return nearest_factor(found, self._smallest(freedom)).cpu()
+        return matching_factor(found, self._smallest(freedom)).cpu()
 
     def _smallest(self, freedom: Freedom) -> Tensor | None:
         """Factors under which variances that are used with an offset stay positive."""
@@ -211,15 +214,15 @@ class _Descent:
                     lowest = bound if lowest is None else torch.maximum(lowest, bound)
         return lowest
 
-    def _take(self, values: Mapping[str, Tensor | None], element: Element | None) -> None:
-        """Takes a step, unless it leads away from A."""
+    def _take(self, values: Mapping[str, Tensor | None], element: Element | None, *, always: bool = False) -> None:
+        """Takes a step, unless it leads away from A; one that makes units as large as those of A in any case."""
         known = {name: value for name, value in values.items() if value is not None}
         if not known and element is None:
             return
         step = Transformation(self.spec, element or self.spec.identity(), known)
         moved = step.apply(self.b)
         touched = [name for name, tensor in moved.items() if tensor is not self.b[name]]
-        if self.distance(moved, touched) <= self.distance(self.b, touched):
+        if always or self.distance(moved, touched) <= self.distance(self.b, touched):
             self.b = moved
             self.total = self.total.then(step)
 

@@ -65,4 +65,5 @@ def match_activations(request: Request, *, depth: Depth, measure: Measure) -> Fo
         problem.move_to(element)
         settle(problem, seed=request.seed, only=unseen)
         element = problem.element
-    return Found(element, 1, {"samples": found.samples, "taps": found.taps, "unseen_groups": len(unseen)})
+    figures = {"samples": found.samples, "taps": found.taps, "unseen_groups": len(unseen)}
+    return Found(element, 1, figures, by_weights=False)

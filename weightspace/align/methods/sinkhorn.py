@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -61,7 +62,7 @@ def match_on_the_loss(request: Request) -> Found:
         }
         return loss(point, inputs)
 
-    return _descend(request, at_a_random_point)
+    return replace(_descend(request, at_a_random_point), by_weights=False)
 
 
 def _descend(request: Request, loss: Callable[[State], Tensor]) -> Found:
@@ -89,4 +90,5 @@ def _descend(request: Request, loss: Callable[[State], Tensor]) -> Found:
         optimiser.step()
         if request.progress is not None:
             request.progress(step + 1, STEPS, f"loss {float(value.detach()):.4g}")
-    return Found(rounded(request.spec, latent), STEPS, {"soft_loss": float(value.detach())})
+    figures = {"soft_loss": float(value.detach())}
+    return Found(rounded(request.spec, latent), STEPS, figures)
