@@ -10,14 +10,14 @@ from torch import Tensor
 from weightspace.symmetry import Transformation
 from weightspace.symmetry.freedom import Freedom
 
-LEARNABLE = ("scale", "linear", "rotation", "rotary")
+LEARNABLE = ("linear", "rotation", "rotary")  # not factors: where a norm undoes them, B would be learned away
 
 
 class LearnedFreedoms:
     """The freedoms of a transformation, to be learned from where they stand.
 
-    A rotation is learned as exp(S - S^T) R, an invertible map as exp(X) M, a factor as exp(x) s, an angle and size as
-    exp(x + iy) z; so no step leaves the group. Signs stay.
+    A rotation is learned as exp(S - S^T) R, an invertible map as exp(X) M, an angle and size as exp(x + iy) z; so no
+    step leaves the group. Factors and signs stay.
 
     Attributes:
         parameters: What an optimiser moves, all zero at first, float32.
@@ -33,12 +33,13 @@ class LearnedFreedoms:
         """
         self._start = start
         freedoms = start.spec.freedoms
-        self._chosen = [freedom for freedom in freedoms.all if freedom.name in start.values and freedom.kind in kinds]
+        learnable = {*kinds} & {*LEARNABLE}
+        self._chosen = [f for f in freedoms.all if f.name in start.values and f.kind in learnable]
         self.parameters: list[Tensor] = []
         for freedom in self._chosen:
             shape = freedoms.shape(freedom)
             full = (*shape, 2) if freedom.kind == "rotary" else shape
-            self.parameters.append(torch.zeros(full, device=device, requires_grad=freedom.kind in LEARNABLE))
+            self.parameters.append(torch.zeros(full, device=device, requires_grad=True))
 
     def transformation(self) -> Transformation:
         """The transformation as it is now, with gradients by the parameters."""
@@ -59,12 +60,10 @@ def _moved(freedom: Freedom, value: Tensor, step: Tensor) -> Tensor:
     if freedom.kind == "rotary":
         return value * torch.exp(torch.view_as_complex(step.double()))
     step = step.double()
-    if freedom.kind == "scale":
-        return value * step.exp()
     if freedom.kind == "rotation":
         step = step - step.mT
         if freedom.centred:  # the vector of ones stays
             step = step - step.mean(-1, keepdim=True)
             step = step - step.mean(-2, keepdim=True)
     flat = step.reshape(-1, *step.shape[-2:])
-    return torch.linalg.matrix_exp(flat).reshape(step.shape) @ value if freedom.matrix else value
+    return torch.linalg.matrix_exp(flat).reshape(step.shape) @ value
