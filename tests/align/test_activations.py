@@ -124,14 +124,25 @@ def test_masked_scores_of_attention_are_left_out() -> None:
     assert found.taps < len(program.taps(program.inputs).taps)
 
 
-def test_dead_units_do_no_harm() -> None:
+def test_dead_units_go_by_the_weights() -> None:
     program, spec = built("mlp")
-    a = program.state()
-    a = {name: tensor.clone() for name, tensor in a.items()}
-    a["0.weight"][:3], a["0.bias"][:3] = 0.0, -1.0
+    a = {name: tensor.clone() for name, tensor in program.state().items()}
+    a["0.bias"][:5] = -100.0
     b = spec.apply(spec.random_element(torch.Generator().manual_seed(0)), a)
     found = align(a, b, spec, method="activations", program=program, batches=lambda: calls(program))
-    torch.testing.assert_close(found.apply(b)["0.weight"], a["0.weight"])
+    aligned = found.apply(b)
+    assert all(torch.equal(aligned[name], tensor) for name, tensor in a.items())
+
+
+def test_units_that_are_dead_on_one_side_only_leave_the_rest_in_place() -> None:
+    program, spec = built("mlp")
+    a = {name: tensor.clone() for name, tensor in program.state().items()}
+    b = {name: tensor.clone() for name, tensor in a.items()}
+    a["0.bias"][:3] = b["0.bias"][2:7] = -100.0
+    moved = spec.random_element(torch.Generator().manual_seed(0))
+    found = align(a, spec.apply(moved, b), spec, method="activations", program=program, batches=lambda: calls(program))
+    aligned = found.apply(spec.apply(moved, b))
+    assert torch.equal(aligned["0.weight"][7:], b["0.weight"][7:])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from weightspace.align.dead import match_dead
 from weightspace.align.method import Found, Request, method
 from weightspace.align.nested import match_similarities
 from weightspace.align.settle import settle
@@ -39,7 +40,7 @@ def match_activations(request: Request, *, depth: Depth, measure: Measure) -> Fo
     """Matches every group by the similarity of its units on data.
 
     A group that cannot be seen in activations on its own (hidden units of token mixing) goes by the weights, with the
-    others held.
+    others held, and so do units that never fire on the data.
 
     Args:
         request: With the network and data.
@@ -60,10 +61,11 @@ def match_activations(request: Request, *, depth: Depth, measure: Measure) -> Fo
     )  # fmt: skip
     element = match_similarities(request.spec, found.of)
     unseen = [group.name for group in request.spec.groups if group.name not in element.perms]
+    problem = request.problem(balance=True)
+    problem.move_to(element)
     if unseen:
-        problem = request.problem(balance=True)
-        problem.move_to(element)
         settle(problem, seed=request.seed, only=unseen)
-        element = problem.element
+    match_dead(problem, found.of)
+    element = problem.element
     figures = {"samples": found.samples, "taps": found.taps, "unseen_groups": len(unseen)}
     return Found(element, 1, figures, by_weights=False)
