@@ -97,8 +97,9 @@ class Alignment:
     def apply(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Carries weights of B into the coordinates of A; by permutations alone also task vectors, gradients, moments.
 
-        Under further freedoms these change in other ways than weights (see `Transformation.apply_to_gradients`), and a
-        task vector is the difference of two sets of weights, each carried over.
+        Under further freedoms gradients and moments change in other ways than weights (see `transformation`, with its
+        `apply_to_gradients` and `apply_to_squares`), and a task vector is the difference of two sets of weights, each
+        carried over.
         """
         return self.transformation.apply(tensors) if self.values else self.spec.apply(self.element, tensors)
 
@@ -107,6 +108,18 @@ class Alignment:
         if self.values:
             return TensorView(self.apply(dict(tensors)))
         return TensorView(tensors, change=lambda name, tensor: self.spec.apply_tensor(self.element, name, tensor))
+
+    def inverse(self) -> Transformation:
+        """What carries weights back from the coordinates of A into those of B."""
+        return self.transformation.inverse()
+
+    def then(self, other: Alignment) -> Transformation:
+        """This alignment followed by that of A to something else: B straight into its coordinates.
+
+        Raises:
+            SpecError: If the two belong to different networks.
+        """
+        return self.transformation.then(other.transformation)
 
     def report(self) -> dict[str, Any]:
         """Everything but permutations and values, as JSON-ready values."""

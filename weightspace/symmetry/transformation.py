@@ -202,6 +202,22 @@ class Transformation:
         }
         return self.spec.apply(self.element, changed)
 
+    def apply_to_squares(self, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Applies the action under which squares of gradients change: second moments, as Adam keeps them.
+
+        Raises:
+            SpecError: If the transformation mixes units (rotations, maps, angles): squares do not say what comes out.
+        """
+        by_name = self.spec.freedoms.by_name
+        mixing = [name for name in self.values if by_name[name].kind not in ("scale", "sign")]
+        if mixing:
+            raise SpecError(
+                f"freedom '{mixing[0]}': expected scales, signs and permutations alone for squares of gradients, found "
+                f"kind '{by_name[mixing[0]].kind}'; start the optimiser anew"
+            )
+        values = {name: value.square() for name, value in self.values.items()}
+        return Transformation(self.spec, self.element, values).apply_to_gradients(moments)
+
     def _folds(self, values: Iterable[str] | None = None) -> list[Fold]:
         """What the rotations among the values fold away."""
         by_name = self.spec.freedoms.by_name

@@ -164,6 +164,22 @@ def test_alignments_with_freedoms_come_back_from_disk(tmp_path: Path):
     assert all(torch.equal(one[name], two[name]) for name in b)
 
 
+def test_alignments_compose_and_invert():
+    _, spec, a = built(untied_gpt2)
+    kinds = ("permutation", "rotation", "linear")
+    b, c = (Transformation.random(spec, torch.Generator().manual_seed(s), kinds).apply(a) for s in (1, 2))
+    c_to_b, b_to_a = align(b, c, spec, kinds=kinds), align(a, b, spec, kinds=kinds)
+    straight, twice = c_to_b.then(b_to_a).apply(c), b_to_a.apply(c_to_b.apply(c))
+    assert distance(twice, straight) < 1e-9
+    back = b_to_a.inverse().apply(b_to_a.apply(b))
+    scales = {one.scale for freedom in spec.freedoms.all for one in freedom.folds}
+    assert all(bool((back[name] == 1).all()) for name in scales)  # what was folded stays so
+    folded = Transformation(
+        spec, spec.identity(), {n: torch.eye(v.shape[-1]).double().expand_as(v) for n, v in b_to_a.values.items()}
+    )
+    assert distance(folded.apply(b), back) < 1e-9
+
+
 def test_unknown_kinds_are_refused_with_the_nearest():
     with pytest.raises(AlignmentError, match=r"kind .rotatoin.: expected some of .*did you mean .rotation."):
         check_kinds(("permutation", "rotatoin"))

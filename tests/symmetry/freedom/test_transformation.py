@@ -208,6 +208,22 @@ def test_gradients_do_not_follow_folded_scales():
         a.apply_to_gradients(gradients("rms", state))
 
 
+@pytest.mark.parametrize("name", BUILDERS)
+def test_squares_of_gradients_follow_scales_and_signs(name: str):
+    spec, _, state = case(name)
+    some = Transformation.random(spec, torch.Generator().manual_seed(3), ("permutation", "scale", "sign"))
+    old = {key: value.square() for key, value in gradients(name, state).items()}
+    found = some.apply_to_squares(old)
+    close(found, {key: value.square() for key, value in gradients(name, some.apply(state)).items()})
+
+
+def test_squares_of_gradients_do_not_follow_what_mixes_units():
+    spec, _, state = case("rms")
+    (a,) = drawn(spec, 0)
+    with pytest.raises(SpecError, match=r"expected scales, signs and permutations alone .* found kind"):
+        a.apply_to_squares(gradients("rms", state))
+
+
 # ------------------------------------------------------------------------------------------- files and types
 
 
