@@ -5,9 +5,10 @@
 The base is a Llama of random bfloat16 weights; the other is the base moved by a random element of its symmetry, with
 noise of half the deviation of its weights, all written tensor by tensor into shards of 1 GB. The command runs once
 undisturbed; then once more, is killed (SIGKILL) between a tenth and nine tenths of that time, and is given again until
-it ends. Its output must be the same bytes. Peak memory is that of the process, beside the size of one checkpoint;
-`--memory` is what the command is given for blocks and costs. The largest working set of a group, its blocks of both
-models and its costs, is what it cannot do without. --quick takes two narrow layers.
+it ends. Its output must be the same bytes. Peak memory is that of the process without pages of files, which the system
+drops when others need the room (measured twice a second, on Linux), beside the size of one checkpoint; `--memory` is
+what the command is given for blocks and costs. The largest working set of a group, its blocks of both models and its
+costs, is what it cannot do without. --quick takes two narrow layers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import json
 import math
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -94,19 +94,30 @@ def run(folder: Path, output: str, memory: float, kill_after: float | None = Non
         sys.executable, "-m", "wsp", "align", str(folder / "a"), str(folder / "b"), "-o", str(folder / output),
         "--journal", str(folder / f"{output}.journal"), "--restarts", "1", "--memory", str(memory), "--json",
     ]  # fmt: skip
-    began = time.perf_counter()
-    with (folder / f"{output}.json").open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True)
-        try:
-            _, errors = process.communicate(timeout=kill_after)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            return None
+    began, peak = time.perf_counter(), 0
+    said, errors = folder / f"{output}.json", folder / f"{output}.err"
+    with said.open("w") as out, errors.open("w") as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err)
+        while process.poll() is None:
+            peak = max(peak, held_by(process.pid))
+            if kill_after is not None and time.perf_counter() - began > kill_after:
+                process.kill()
+                process.wait()
+                return None
+            time.sleep(0.5)
     if process.returncode != 0:
-        raise RuntimeError(f"wsp align failed: {errors}")
-    report = json.loads((folder / f"{output}.json").read_text())
-    return {**report, "wall_seconds": time.perf_counter() - began}
+        raise RuntimeError(f"wsp align failed: {errors.read_text()}")
+    return {**json.loads(said.read_text()), "wall_seconds": time.perf_counter() - began, "peak_bytes": peak}
+
+
+def held_by(process: int) -> int:
+    """Bytes that a process holds, pages of files left out; 0 where the system does not say."""
+    status = Path(f"/proc/{process}/status")
+    try:
+        lines = status.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon")), 0)
 
 
 def digest(folder: Path) -> str:
@@ -134,8 +145,7 @@ def measure(arguments: Any, folder: Path) -> dict[str, Any]:
     size = sum(path.stat().st_size for path in (folder / "a").glob("*.safetensors"))
     whole = run(folder, "whole", arguments.memory)
     assert whole is not None
-    # The children so far have had one large process among them.
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    peak = whole["peak_bytes"]
     moment = random.Random(time.time_ns()).uniform(0.1, 0.9) * whole["wall_seconds"]
     killed = run(folder, "resumed", arguments.memory, kill_after=moment) is None
     noted = (folder / "resumed.journal").exists()
