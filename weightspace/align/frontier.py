@@ -39,7 +39,9 @@ class Frontier:
             for number, terms in ready.items()
         }
         chosen = max(waiting, key=lambda number: shares[number])
-        self._units[chosen].step(self._problem, ready[chosen] if shares[chosen] else None)
+        partly = shares[chosen] and len(ready[chosen]) < len(self._touched[chosen])
+        # Where all is known the costs are those that the next sweep asks for, and they are kept.
+        self._units[chosen].step(self._problem, ready[chosen] if partly else None)
         return chosen
 
     def _ready(self, number: int, unknown: set[str]) -> list[Term]:

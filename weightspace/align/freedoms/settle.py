@@ -71,7 +71,7 @@ def settle_freedoms(
         restarts: Starts of the first search over signs and permutations, where signs are used.
         seed: Seed of visiting orders.
         memory: Bytes of blocks and costs that may be held.
-        permuting: Match permutations by the weights in between; else they stay, but for the order of heads.
+        permuting: Match permutations, and signs, by the weights in between; else they stay, but for the order of heads.
         progress: Called with (rounds done, most rounds, what is going on).
 
     Returns:
