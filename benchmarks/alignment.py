@@ -38,7 +38,6 @@ from weightspace.symmetry import Spec, derive
 
 State = dict[str, Tensor]
 NOISE = 0.5
-BILLION = {"width": 2048, "hidden": 8192, "heads": 32, "kv": 8, "vocabulary": 32_000}
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,8 @@ CASES = {
     "ViT-B, independent": Case(
         "vit_b_independent", partial(networks.timm, "vit_base_patch16_224", meta=True), planted=False
     ),
-    "Llama, 4 of 16 layers, planted": Case("llama_4_layers", partial(networks.llama, 4, meta=True, **BILLION)),
-    "Llama 1B, planted": Case("llama_1b", partial(networks.llama, 16, meta=True, **BILLION), layers=2),
+    "Llama, 4 of 16 layers, planted": Case("llama_4_layers", partial(networks.llama, 4, meta=True, **networks.BILLION)),
+    "Llama 1B, planted": Case("llama_1b", partial(networks.llama, 16, meta=True, **networks.BILLION), layers=2),
 }
 
 

@@ -36,7 +36,6 @@ from transformers import LlamaConfig
 from weightspace.checkpoint import Provenance, open_checkpoint, write_checkpoint
 from weightspace.symmetry import Element, Spec, derive
 
-BILLION = {"width": 2048, "hidden": 8192, "heads": 32, "kv": 8, "vocabulary": 32_000}
 SMALL = {"width": 256, "hidden": 688, "heads": 8, "kv": 2, "vocabulary": 512}
 SHARD = 1 << 30
 NOISE = 0.5
@@ -140,7 +139,7 @@ def working_set(spec: Spec) -> int:
 
 
 def measure(arguments: Any, folder: Path) -> dict[str, Any]:
-    sizes, layers = (SMALL, 2) if arguments.quick else (BILLION, arguments.layers)
+    sizes, layers = (SMALL, 2) if arguments.quick else (networks.BILLION, arguments.layers)
     spec, planted = make(folder, layers, sizes)
     size = sum(path.stat().st_size for path in (folder / "a").glob("*.safetensors"))
     whole = run(folder, "whole", arguments.memory)

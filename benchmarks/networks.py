@@ -12,6 +12,7 @@ from weightspace.source import Inputs, resolve_source
 
 ZOO = Path(__file__).resolve().parents[1] / "checkpoints_zoo"
 TOKENS = 512
+BILLION = {"width": 2048, "hidden": 8192, "heads": 32, "kv": 8, "vocabulary": 32_000}  # of a Llama of 16 layers
 Network = tuple[nn.Module, Inputs]
 
 

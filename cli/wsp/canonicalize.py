@@ -156,16 +156,13 @@ def _tell_inferred(console: Console, request: _Request, source: Source | None) -
     Raises:
         SourceError: The layers were read off the tensors, and no activation was given.
     """
-    from weightspace.errors import SourceError
     from weightspace.source import StackSource
+    from wsp.network import require_activation
 
     if not isinstance(source, StackSource):
         return
-    if source.activation is None and set(request.kinds) != {"permutation"}:
-        raise SourceError(
-            f"{request.checkpoint}: its layers were read off its tensors, but which scales and signs are free depends "
-            "on what stands between them; pass --activation relu (tanh, gelu, ...), or --kinds permutation"
-        )
+    if set(request.kinds) != {"permutation"}:
+        require_activation(request.checkpoint, source)
     layers = " > ".join(layer.name for layer in source.layers)
     between = source.activation or "relu (assumed, for checks only)"
     console.note(f"architecture read off the tensors: {layers}, {between} between them")

@@ -164,6 +164,21 @@ def verified(network: Network, console: Console, *, seed: int, thorough: bool) -
         return permutations.joined(verify_freedoms(spec, forward, state, seed=seed, progress=step))
 
 
+def require_activation(path: Path, source: Source | None) -> None:
+    """Refuse kinds of symmetry that depend on an activation that nobody named.
+
+    Raises:
+        SourceError: The layers were read off the tensors, and no activation was given.
+    """
+    from weightspace.source import StackSource
+
+    if isinstance(source, StackSource) and source.activation is None:
+        raise SourceError(
+            f"{path}: its layers were read off its tensors, but which scales and signs are free depends on what "
+            "stands between them; pass --activation relu (tanh, gelu, ...), or --kinds permutation"
+        )
+
+
 def require_verified(network: Network, console: Console, *, seed: int) -> None:
     """The cheap check, which every use of a derived symmetry begins with, on random weights.
 

@@ -10,7 +10,7 @@ from weightspace.errors import SourceError
 from wsp.console import Console
 from wsp.data import CommandData, command_data
 from wsp.device import checked_device
-from wsp.network import Network, network_of, open_pair, require_verified
+from wsp.network import Network, network_of, open_pair, require_activation, require_verified
 
 if TYPE_CHECKING:
     import torch
@@ -129,13 +129,7 @@ def _try_data(data: CommandData, checkpoint: Checkpoint, network: Network, *, ev
 
 def _check_freedoms(request: PairRequest, network: Network) -> None:
     """Whether more than permutations can be used here."""
-    from weightspace.source import StackSource
-
-    if isinstance(network.source, StackSource) and network.source.activation is None:
-        raise SourceError(
-            f"{request.a}: its layers were read off its tensors, but which scales and signs are free depends on what "
-            "stands between them; pass --activation relu (tanh, gelu, ...), or --kinds permutation"
-        )
+    require_activation(request.a, network.source)
     if network.streams:
         raise SourceError(
             f"{request.a}: expected weights that fit into memory twice for --kinds {','.join(request.kinds)}, found "

@@ -2,8 +2,8 @@
 
 from weightspace.align import methods
 from weightspace.align.alignment import Alignment, GroupReport
+from weightspace.align.check import check_kinds
 from weightspace.align.engine import align
-from weightspace.align.freedoms import check_kinds
 from weightspace.align.many import ManyAlignment, align_many
 from weightspace.align.method import METHODS, Found, Method, Request, check_method, method
 from weightspace.align.problem import DEFAULT_MEMORY

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from weightspace.errors import AlignmentError, CheckpointMismatchError
 from weightspace.symmetry import Spec
+from weightspace.symmetry.freedom import KINDS
 
 
 def check_state(state: Mapping[str, Tensor], spec: Spec, which: str) -> None:
@@ -46,3 +48,19 @@ def check_restarts(restarts: int) -> None:
     """
     if restarts < 1:
         raise AlignmentError(f"restarts: expected at least 1, found {restarts}")
+
+
+def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
+    """The kinds of freedoms beside permutations that were asked for.
+
+    Raises:
+        AlignmentError: One is not known, or permutations are not among them.
+    """
+    known = ("permutation", *KINDS)
+    for kind in kinds:
+        if kind not in known:
+            (nearest,) = difflib.get_close_matches(kind, known, n=1, cutoff=0.0)
+            raise AlignmentError(f"kind '{kind}': expected some of {', '.join(known)}; did you mean '{nearest}'?")
+    if "permutation" not in kinds:
+        raise AlignmentError(f"kinds: expected permutation among them, found {', '.join(kinds) or 'none'}; add it")
+    return tuple(kind for kind in KINDS if kind in kinds)

@@ -52,10 +52,11 @@ def _step(problem: Problem, name: str, slots: Tensor) -> bool:
         return False
     step = torch.arange(scores.shape[-1])
     step[slots] = slots[order]
-    before = problem.objective()
+    own = problem.by_group[name]
+    before = problem.objective(own)
     move = Element(problem.spec.all_groups, {name: step})
     problem.move(move)
-    if problem.objective() > before:
+    if problem.objective(own) > before:
         return True
     problem.move(move.inverse())
     return False

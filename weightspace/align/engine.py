@@ -13,10 +13,10 @@ from torch import Tensor
 
 from weightspace.align.alignment import Alignment, GroupReport
 from weightspace.align.bound import upper_bound
-from weightspace.align.check import check_restarts, check_state
+from weightspace.align.check import check_kinds, check_restarts, check_state
 from weightspace.align.contraction import inner_product
-from weightspace.align.freedoms import check_kinds, settle_freedoms
-from weightspace.align.method import Found, Loss, Progress, Request, check_method, check_needs
+from weightspace.align.freedoms import freed
+from weightspace.align.method import Loss, Progress, Request, check_method, check_needs
 from weightspace.align.problem import DEFAULT_MEMORY, Problem
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import Element, Group, Spec, Transformation
@@ -91,7 +91,7 @@ def align(
     problem = request.problem(balance=chosen.balanced)
     before = problem.objective()
     found = chosen.match(request)
-    transformation = _freed(request, found)
+    transformation = found.freed or freed(request, found.element, permuting=found.by_weights, progress=progress)
     element = transformation.element
     if transformation.values:  # the objective is that of B as it has become, each group put back from there
         problem = Problem(request.a, transformation.apply(request.held("b")), spec, request.device,
@@ -136,20 +136,6 @@ def preservation_error(
         element = transformation.element
         after = forward(TensorView(before, change=lambda name, tensor: spec.apply_tensor(element, name, tensor)))
     return relative_error(after, forward(before))
-
-
-def _freed(request: Request, found: Found) -> Transformation:
-    """What a method found, with the freedoms that were asked for."""
-    if found.freed is not None:
-        return found.freed
-    start = Transformation(request.spec, found.element)
-    if not request.kinds:
-        return start
-    return settle_freedoms(
-        request.held("a"), request.held("b"), start, request.kinds,
-        device=request.device, restarts=request.restarts, seed=request.seed, memory=request.memory,
-        permuting=found.by_weights, progress=request.progress,
-    )  # fmt: skip
 
 
 def _wide(tensor: Tensor) -> Tensor:

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.align.networks import Network, gpt2, llama, tokens
-from weightspace.align import Alignment, align
-from weightspace.align.freedoms import check_kinds
+from weightspace.align import Alignment, align, check_kinds
 from weightspace.errors import AlignmentError
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import Spec, Transformation, derive

@@ -9,8 +9,7 @@ taken, but for factors: those make units of B as large as their counterparts.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -22,29 +21,12 @@ from weightspace.align.freedoms.nearest import matching_factor, nearest_map, nea
 from weightspace.align.freedoms.signed import settle_signed
 from weightspace.align.problem import DEFAULT_MEMORY, Problem
 from weightspace.align.settle import settle
-from weightspace.errors import AlignmentError
 from weightspace.symmetry import Element, Transformation
-from weightspace.symmetry.freedom import KINDS, Freedom
+from weightspace.symmetry.freedom import Freedom
 from weightspace.symmetry.freedom.values import fold
 
 MOST_ROUNDS, MOST_REFINEMENTS = 20, 10
 SETTLED, REFINED = 1e-4, 1e-2  # of the distance: what a round must gain for another one
-
-
-def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
-    """The kinds of freedoms beside permutations that were asked for.
-
-    Raises:
-        AlignmentError: One is not known, or permutations are not among them.
-    """
-    known = ("permutation", *KINDS)
-    for kind in kinds:
-        if kind not in known:
-            (nearest,) = difflib.get_close_matches(kind, known, n=1, cutoff=0.0)
-            raise AlignmentError(f"kind '{kind}': expected some of {', '.join(known)}; did you mean '{nearest}'?")
-    if "permutation" not in kinds:
-        raise AlignmentError(f"kinds: expected permutation among them, found {', '.join(kinds) or 'none'}; add it")
-    return tuple(kind for kind in KINDS if kind in kinds)
 
 
 def settle_freedoms(
@@ -138,23 +120,19 @@ class _Descent:
         """One value for every freedom, in turn."""
         for freedom in self.chosen:
             if freedom.kind == "rotation":
-                self._take({freedom.name: self._nearest(freedom)}, None)
+                self._move(freedom)
         for name, inside in self.outer.items():
             pairing = paired_heads(self.spec, name, inside, self.a, self.b, self.weights)
             if pairing is not None and pairing.moved(name):
                 self._pair(pairing, inside)
         for freedom in self.chosen:
             if freedom.kind != "rotation":
-                self._take({freedom.name: self._nearest(freedom)}, None, always=not freedom.matrix)
+                self._move(freedom)
 
     def refine(self) -> None:
         """One value for every freedom again, where maps inside of heads may stretch."""
         for freedom in self.chosen:
-            if freedom.kind == "linear":
-                found = grams(self.spec.freedoms, freedom, self.a, self.b, self.weights)
-                self._take({freedom.name: nearest_map(found).cpu() if found else None}, None)
-            else:
-                self._take({freedom.name: self._nearest(freedom)}, None, always=not freedom.matrix)
+            self._move(freedom, stretching=True)
 
     def permute(self, seed: int, memory: int, restarts: int = 1) -> None:
         """Weight matching from where B stands, with signs where these are used."""
@@ -162,12 +140,12 @@ class _Descent:
             found = settle_signed(
                 self.a, self.b, self.spec, device=self.device, seed=seed, memory=memory, restarts=restarts
             )
-            self._take(found.values, found.element)
+            self._take(found)
             return
         problem = Problem(self.a, self.b, self.spec, self.device, balance=True, memory=memory)
         settle(problem, seed=seed)
         if not problem.element.is_identity():
-            self._take({}, problem.element)
+            self._take(Transformation(self.spec, problem.element))
 
     def result(self, a: Mapping[str, Tensor]) -> Transformation:
         """All steps, with what was folded put back as A has it."""
@@ -186,15 +164,25 @@ class _Descent:
             if found:
                 (outer,) = self.spec.freedoms.group(freedom.group).depends_on
                 values[freedom.name] = nearest_rotation(found, centred=False)[back.perm(outer)].cpu()
-        self._take(values, pairing)
+        self._take(Transformation(self.spec, pairing, values))
 
-    def _nearest(self, freedom: Freedom) -> Tensor | None:
+    def _move(self, freedom: Freedom, *, stretching: bool = False) -> None:
+        """The best value of one freedom; factors are taken in any case."""
+        value = self._nearest(freedom, stretching=stretching)
+        if value is not None:
+            self._take(
+                Transformation(self.spec, self.spec.identity(), {freedom.name: value}), always=not freedom.matrix
+            )
+
+    def _nearest(self, freedom: Freedom, *, stretching: bool) -> Tensor | None:
         if freedom.kind == "rotary":
             found = turn_grams(freedom, self.a, self.b, self.weights)
         else:
             found = grams(self.spec.freedoms, freedom, self.a, self.b, self.weights)
         if not found:
             return None
+        if freedom.kind == "linear" and stretching:
+            return nearest_map(found).cpu()
         if freedom.matrix:
             return nearest_rotation(found, centred=freedom.centred).cpu()
         if freedom.kind == "rotary":
@@ -214,12 +202,8 @@ class _Descent:
                     lowest = bound if lowest is None else torch.maximum(lowest, bound)
         return lowest
 
-    def _take(self, values: Mapping[str, Tensor | None], element: Element | None, *, always: bool = False) -> None:
+    def _take(self, step: Transformation, *, always: bool = False) -> None:
         """Takes a step, unless it leads away from A; one that makes units as large as those of A in any case."""
-        known = {name: value for name, value in values.items() if value is not None}
-        if not known and element is None:
-            return
-        step = Transformation(self.spec, element or self.spec.identity(), known)
         moved = step.apply(self.b)
         touched = [name for name, tensor in moved.items() if tensor is not self.b[name]]
         if always or self.distance(moved, touched) <= self.distance(self.b, touched):

@@ -14,7 +14,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from weightspace.align.freedoms import settle_freedoms
+from weightspace.align.freedoms import freed
 from weightspace.align.freedoms.learned import LearnedFreedoms
 from weightspace.align.loss import DataLoss, endless
 from weightspace.align.method import Found, Request, method
@@ -51,7 +51,8 @@ def match_straight_through(request: Request) -> Found:
     def judged(transformation: Transformation) -> float:
         return loss.mean(_middle(a, transformation.apply(b)), judging)
 
-    start, start_loss = min(((each, judged(each)) for each in _starts(request, a, b)), key=lambda pair: pair[1])
+    starts = (freed(request, element) for element in _starts(request))
+    start, start_loss = min(((each, judged(each)) for each in starts), key=lambda pair: pair[1])
     best, best_loss = start, start_loss
     freedoms = LearnedFreedoms(start, request.kinds, request.device)
     steps = FREE_STEPS if freedoms.parameters else STEPS
@@ -92,19 +93,8 @@ def match_straight_through(request: Request) -> Found:
     return Found(best.element, steps, figures, freed=best)
 
 
-def _starts(request: Request, a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> Iterator[Transformation]:
-    """Weight matching; activation matching as it is, and taken on by the weights; all with the freedoms to follow."""
-    for element in _elements(request):
-        start = Transformation(request.spec, element)
-        if request.kinds:
-            start = settle_freedoms(
-                a, b, start, request.kinds, device=request.device, restarts=request.restarts, seed=request.seed,
-                memory=request.memory,
-            )  # fmt: skip
-        yield start
-
-
-def _elements(request: Request) -> Iterator[Element]:
+def _starts(request: Request) -> Iterator[Element]:
+    """Weight matching; activation matching as it is, and taken on by the weights."""
     problem = request.problem(balance=True)
     Search(problem, restarts=request.restarts, seed=request.seed).run()
     yield problem.element
