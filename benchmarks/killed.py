@@ -7,8 +7,8 @@ noise of half the deviation of its weights, all written tensor by tensor into sh
 undisturbed; then once more, is killed (SIGKILL) between a tenth and nine tenths of that time, and is given again until
 it ends. Its output must be the same bytes. Peak memory is that of the process without pages of files, which the system
 drops when others need the room (measured twice a second, on Linux), beside the size of one checkpoint; `--memory` is
-what the command is given for blocks and costs. The largest working set of a group, its blocks of both models and its
-costs, is what it cannot do without. --quick takes two narrow layers.
+what the command is given for blocks and costs. The largest working set (`weightspace.align.memory`) is what it cannot
+do without. --quick takes two narrow layers.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from harness import options, publish
 from torch import Tensor
 from transformers import LlamaConfig
 
+from weightspace.align.memory import working_set
 from weightspace.checkpoint import Provenance, open_checkpoint, write_checkpoint
 from weightspace.symmetry import Element, Spec, derive
 
@@ -87,11 +88,12 @@ def make(folder: Path, layers: int, sizes: dict[str, int]) -> tuple[Spec, Elemen
     return spec, planted
 
 
-def run(folder: Path, output: str, memory: float, kill_after: float | None = None) -> dict[str, Any] | None:
+def run(folder: Path, output: str, memory: float | None, kill_after: float | None = None) -> dict[str, Any] | None:
     """The command; its report, or None if it was killed."""
     command = [
         sys.executable, "-m", "wsp", "align", str(folder / "a"), str(folder / "b"), "-o", str(folder / output),
-        "--journal", str(folder / f"{output}.journal"), "--restarts", "1", "--memory", str(memory), "--json",
+        "--journal", str(folder / f"{output}.journal"), "--restarts", "1", "--json",
+        *([] if memory is None else ["--memory", str(memory)]),
     ]  # fmt: skip
     began, peak = time.perf_counter(), 0
     said, errors = folder / f"{output}.json", folder / f"{output}.err"
@@ -119,6 +121,17 @@ def held_by(process: int) -> int:
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon")), 0)
 
 
+def held_after_imports() -> int:
+    """Bytes that a process holds which has only imported what the command does, and read nothing."""
+    code = "import torch, transformers, weightspace.align, wsp.main; import time; print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        found = held_by(process.pid)
+        process.kill()
+    return found
+
+
 def digest(folder: Path) -> str:
     """Of all weights of a checkpoint, in order."""
     total = hashlib.sha256()
@@ -126,16 +139,6 @@ def digest(folder: Path) -> str:
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
-
-
-def working_set(spec: Spec) -> int:
-    """Bytes of the largest group's blocks in both models, in bfloat16, and of its costs."""
-    sizes = []
-    for group in spec.groups:
-        blocks = [b for name in spec.tensors for b in spec.blocks[name] if group.name in b.groups]
-        own = max(math.prod(block.shape) for block in blocks)
-        sizes.append(2 * HALF.itemsize * own + 4 * group.size**2)
-    return max(sizes)
 
 
 def measure(arguments: Any, folder: Path) -> dict[str, Any]:
@@ -152,6 +155,7 @@ def measure(arguments: Any, folder: Path) -> dict[str, Any]:
     again = run(folder, "resumed", arguments.memory)
     assert again is not None
     rest = time.perf_counter() - began
+    imports = held_after_imports()
     name = next(iter(spec.tensors))
     expected = spec.apply_tensor(planted.inverse(), name, open_checkpoint(folder / "b")[name])
     recovered = torch.equal(expected, open_checkpoint(folder / "whole")[name])
@@ -159,6 +163,7 @@ def measure(arguments: Any, folder: Path) -> dict[str, Any]:
         "layers": layers, "parameters": sum(math.prod(tensor.shape) for tensor in spec.tensors.values()),
         "checkpoint_bytes": size, "seconds": whole["wall_seconds"], "aligning_seconds": whole["seconds"],
         "peak_bytes": peak, "peak_over_checkpoint": peak / size, "working_set_bytes": working_set(spec),
+        "imports_bytes": imports,
         "preservation_error": whole["preservation_error"], "recovered": recovered, "killed": killed,
         "killed_after": moment, "journal_left": noted, "resumed_seconds": rest,
         "same_bytes": digest(folder / "whole") == digest(folder / "resumed"),
@@ -167,7 +172,7 @@ def measure(arguments: Any, folder: Path) -> dict[str, Any]:
 
 COLUMNS = {
     "layers": "layers", "parameters": "parameters", "checkpoint_bytes": "one checkpoint", "seconds": "command, s",
-    "aligning_seconds": "aligning, s", "peak_bytes": "peak", "working_set_bytes": "largest working set",
+    "aligning_seconds": "aligning, s", "peak_bytes": "peak", "imports_bytes": "of that, imports", "working_set_bytes": "largest working set",
     "preservation_error": "outputs change by", "recovered": "recovered", "killed_after": "killed after, s",
     "resumed_seconds": "rest, s", "same_bytes": "same bytes",
 }  # fmt: skip
@@ -176,7 +181,9 @@ COLUMNS = {
 def main() -> None:
     parser = options("Align two sharded checkpoints by streaming; kill and resume.")
     parser.add_argument("--layers", type=int, default=16, metavar="N", help="of the billion-parameter shape (16)")
-    parser.add_argument("--memory", type=float, default=2.0, metavar="GB", help="for blocks and costs (2)")
+    parser.add_argument(
+        "--memory", type=float, default=None, metavar="GB", help="for blocks and costs (wsp's own choice)"
+    )
     parser.add_argument("--folder", type=Path, default=None, metavar="PATH", help="where the checkpoints go")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="killed-", dir=arguments.folder))

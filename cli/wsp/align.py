@@ -10,13 +10,14 @@ import typer
 from wsp import options
 from wsp.console import Console
 from wsp.errors import reports_errors
+from wsp.heap import give_back_when_freed
 from wsp.pair import PairRequest
 
 if TYPE_CHECKING:
     from weightspace.checkpoint import Checkpoint
 
-_LARGEST_FILE = 2 << 30  # bytes
-_SHARD = 1 << 30
+_LARGEST_FILE = 1 << 30  # bytes
+_SHARD = 1 << 29
 
 
 @reports_errors
@@ -51,7 +52,7 @@ def align(
             "--memory",
             min=0.0,
             metavar="GB",
-            help="Memory for weights and costs while aligning. Default: 8.",
+            help="Memory for weights and costs while aligning. Default: what the largest layer asks for, at least 1.",
             show_default=False,
         ),
     ] = None,
@@ -96,6 +97,8 @@ def _run(console: Console, request: PairRequest, output: Path, alignment_file: P
     if request.journal is not None:
         check_file(request.journal, [request.a, request.b, output])
     pair = opened(request, console, evaluates=False)
+    if pair.network is not None and pair.network.streams:
+        give_back_when_freed()
     result = align_pair(pair, console)
     provenance = pair.provenance("wsp align", result.recipe())
     write_checkpoint(

@@ -56,7 +56,7 @@ def align_pair(pair: Pair, console: Console) -> AlignedPair:
         AlignmentError: No alignment can be computed.
         VerificationError: The aligned network is another function.
     """
-    from weightspace.align import DEFAULT_MEMORY, align
+    from weightspace.align import align
 
     network = pair.network
     assert network is not None
@@ -72,7 +72,7 @@ def align_pair(pair: Pair, console: Console) -> AlignedPair:
             forward=_forward(pair, network),
             program=network.program,
             batches=_batches(pair, network),
-            memory=DEFAULT_MEMORY if pair.request.memory is None else int(pair.request.memory * 2**30),
+            memory=None if pair.request.memory is None else int(pair.request.memory * 2**30),
             journal=pair.request.journal,
             kinds=pair.request.kinds,
             bound=pair.request.bound,

@@ -6,10 +6,8 @@ from weightspace.align.check import check_kinds
 from weightspace.align.engine import align
 from weightspace.align.many import ManyAlignment, align_many
 from weightspace.align.method import METHODS, Found, Method, Request, check_method, method
-from weightspace.align.problem import DEFAULT_MEMORY
 
 __all__ = [
-    "DEFAULT_MEMORY",
     "METHODS",
     "Alignment",
     "Found",

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-CHUNK = 1 << 25  # entries of a block that are taken to float32 at a time
+CHUNK = 1 << 23  # entries of a block that are taken to float32 or float64 at a time
 
 
 def contract(a: Tensor, b: Tensor, outer: tuple[int, ...], place: int, weight: float, total: Tensor | None) -> Tensor:

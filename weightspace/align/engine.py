@@ -17,7 +17,7 @@ from weightspace.align.check import check_kinds, check_restarts, check_state
 from weightspace.align.contraction import inner_product
 from weightspace.align.freedoms import freed
 from weightspace.align.method import Loss, Progress, Request, check_method, check_needs
-from weightspace.align.problem import DEFAULT_MEMORY, Problem
+from weightspace.align.problem import Problem
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import Element, Group, Spec, Transformation
 from weightspace.symmetry.action import act_on_block
@@ -40,7 +40,7 @@ def align(
     program: Program | None = None,
     batches: Callable[[], Iterable[Inputs]] | None = None,
     loss: Loss | None = None,
-    memory: int = DEFAULT_MEMORY,
+    memory: int | None = None,
     journal: str | os.PathLike[str] | None = None,
     kinds: Sequence[str] = ("permutation",),
     bound: bool = False,
@@ -61,7 +61,8 @@ def align(
         program: The network, for methods that run it.
         batches: Starts a fresh pass over calls of the network, for methods that need data.
         loss: What methods that learn minimise; by default what `weightspace.align.loss` says.
-        memory: Bytes of blocks and costs that may be held at a time; part of what decides the result, by rounding.
+        memory: Bytes of blocks and costs that may be held at a time, by default as `weightspace.align.memory` says;
+            part of what decides the result, by rounding.
         journal: File in which a long search over weights notes every few minutes where it is. If it is there, the
             search goes on from it, and ends as if it had never been interrupted; it is removed at the end.
         kinds: Kinds of symmetry to use: permutation, and what else of `weightspace.symmetry.freedom.KINDS` the network
@@ -134,7 +135,9 @@ def preservation_error(
         after = forward(transformation.apply(dict(before)))
     else:
         element = transformation.element
-        after = forward(TensorView(before, change=lambda name, tensor: spec.apply_tensor(element, name, tensor)))
+        after = forward(  # moved first, then widened: one wide copy at a time
+            TensorView(state, names=own, change=lambda name, tensor: _wide(spec.apply_tensor(element, name, tensor)))
+        )
     return relative_error(after, forward(before))
 
 

@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor
 
-from weightspace.align.problem import DEFAULT_MEMORY, Problem
+from weightspace.align.problem import Problem
 from weightspace.errors import AlignmentError
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import Element, Spec, Transformation
@@ -42,7 +42,7 @@ class Request:
         batches: Starts a fresh pass over calls of the network, where there is data.
         loss: What methods that learn minimise; by default what `weightspace.align.loss` says.
         kinds: Kinds of freedoms that may be used beside permutations.
-        memory: Bytes of blocks and costs that may be held.
+        memory: Bytes of blocks and costs that may be held; None for what the network asks for.
         journal: File in which a long search notes where it is, and from which it goes on.
     """
 
@@ -55,7 +55,7 @@ class Request:
     progress: Progress | None = None
     program: Program | None = None
     batches: Callable[[], Iterable[Inputs]] | None = None
-    memory: int = DEFAULT_MEMORY
+    memory: int | None = None
     journal: Path | None = None
     loss: Loss | None = None
     kinds: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from weightspace.align.balance import block_weights
 from weightspace.align.contraction import contract, inner_product
+from weightspace.align.memory import default_memory
 from weightspace.align.shelf import Shelf
 from weightspace.align.term import Term, moving_blocks
 from weightspace.assignment import Matching
@@ -17,7 +18,6 @@ from weightspace.symmetry import Element, Spec
 from weightspace.symmetry.action import act_on_block
 from weightspace.symmetry.block import Block
 
-DEFAULT_MEMORY = 8 << 30  # bytes; a constant, so that equal calls do equal work on every machine
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -48,7 +48,7 @@ class Problem:
         device: torch.device,
         *,
         balance: bool = False,
-        memory: int = DEFAULT_MEMORY,
+        memory: int | None = None,
         change: Callable[[Block, Tensor], Tensor] | None = None,
     ) -> None:
         """Reads both networks, block by block.
@@ -59,7 +59,7 @@ class Problem:
             spec: The symmetry.
             device: Where to compute.
             balance: Whether to weigh the blocks (`weightspace.align.balance`).
-            memory: Bytes of blocks and costs that may be held.
+            memory: Bytes of blocks and costs that may be held; by default as `default_memory` says.
             change: What B's values in a block are before the element moves them; they must keep their norm. Where that
                 becomes another, `reread` says so. By default they are as they come.
         """
@@ -69,8 +69,8 @@ class Problem:
         self.work = 0
         self.matchings: dict[str, Matching] = {}
         self._a, self._b, self._device, self._change = a, b, device, change
-        self.memory = memory
-        self._shelf = Shelf(memory)
+        self.memory = default_memory(spec) if memory is None else memory
+        self._shelf = Shelf(self.memory)
         blocks = moving_blocks(spec)
         norms = [(_norm(self._read("a", block)), _norm(self._read("b", block))) for block in blocks]
         weights = block_weights(blocks, norms) if balance else [1.0] * len(blocks)

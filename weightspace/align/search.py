@@ -68,8 +68,8 @@ class Search:
         self.problem = problem
         self.units = units_of(problem)
         self._restarts, self._seed, self._progress, self._journal = restarts, seed, progress, journal
-        self._frontier = Frontier(problem, self.units)
         self._sweeps = Sweeps(problem, self.units)
+        self._frontier = Frontier(problem, self.units, self._sweeps)
         self._random = torch.Generator()
         self._stretch = 0
         noted = journal.read(problem) if journal is not None else None
@@ -123,7 +123,7 @@ class Search:
         """Matches one unit; says whether the descent has settled."""
         at = self.at
         if at.waiting:
-            at.waiting.remove(self._frontier.match_next(at.waiting))
+            self._frontier.match_next(at)
             return False
         sweep = at.sweep
         visited = self._sweeps.visit_next(at, self._random)

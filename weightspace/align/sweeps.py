@@ -44,10 +44,11 @@ class Sweeps:
                 at.moved = False
             number = at.order.pop(0)
             if number in at.stale and number not in at.held:
-                self._visit(at, number)
+                self.visit(at, number)
                 return True
 
-    def _visit(self, at: Position, number: int) -> None:
+    def visit(self, at: Position, number: int) -> None:
+        """Matches one unit with all others held; what is near it may gain again where it moved."""
         unit = self._units[number]
         at.stale.discard(number)
         if unit.step(self._problem) > 0.0:

@@ -19,7 +19,7 @@ from weightspace.align.freedoms.gram import grams, turn_grams
 from weightspace.align.freedoms.heads import outer_groups, paired_heads
 from weightspace.align.freedoms.nearest import matching_factor, nearest_map, nearest_rotation, nearest_turn
 from weightspace.align.freedoms.signed import settle_signed
-from weightspace.align.problem import DEFAULT_MEMORY, Problem
+from weightspace.align.problem import Problem
 from weightspace.align.settle import settle
 from weightspace.symmetry import Element, Transformation
 from weightspace.symmetry.freedom import Freedom
@@ -38,7 +38,7 @@ def settle_freedoms(
     device: torch.device,
     restarts: int = 1,
     seed: int = 0,
-    memory: int = DEFAULT_MEMORY,
+    memory: int | None = None,
     permuting: bool = True,
     progress: Callable[[float, float, str], None] | None = None,
 ) -> Transformation:
@@ -134,7 +134,7 @@ class _Descent:
         for freedom in self.chosen:
             self._move(freedom, stretching=True)
 
-    def permute(self, seed: int, memory: int, restarts: int = 1) -> None:
+    def permute(self, seed: int, memory: int | None, restarts: int = 1) -> None:
         """Weight matching from where B stands, with signs where these are used."""
         if self.signed:
             found = settle_signed(

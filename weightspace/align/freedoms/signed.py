@@ -16,7 +16,7 @@ from weightspace.align.freedoms.sign_layout import sign_layouts
 from weightspace.align.freedoms.sign_state import SignState
 from weightspace.align.freedoms.signed_search import SignedSearch
 from weightspace.align.method import Progress
-from weightspace.align.problem import DEFAULT_MEMORY, Problem
+from weightspace.align.problem import Problem
 from weightspace.align.settle import settle
 from weightspace.symmetry import Spec, Transformation
 
@@ -30,7 +30,7 @@ def settle_signed(
     *,
     device: torch.device,
     seed: int,
-    memory: int = DEFAULT_MEMORY,
+    memory: int | None = None,
     start: Transformation | None = None,
     restarts: int = RESTARTS,
     balance: bool = True,

@@ -49,7 +49,7 @@ class SignedSearch:
         self._problem, self._signs, self._seed, self._progress = problem, signs, seed, progress
         self._units = signed_units(problem, signs)
         self._sweeps = Sweeps(problem, self._units)
-        self._frontier = Frontier(problem, self._units)
+        self._frontier = Frontier(problem, self._units, self._sweeps)
         self._random = torch.Generator()
         self._objective = problem.objective()
         self._given = self._best = signs.transformation(problem)
@@ -78,9 +78,9 @@ class SignedSearch:
         at = Position(start, stale=set(every))
         if start == FRONTIER:
             self._signs.put(self._problem, Transformation.identity(self._problem.spec))
-            waiting = sorted(every)
-            while waiting:
-                waiting.remove(self._frontier.match_next(waiting))
+            at.waiting = sorted(every)
+            while at.waiting:
+                self._frontier.match_next(at)
         else:
             hubs = {number for number in every if len(self._sweeps.near[number]) >= HUB}
             kicked = start > HELD or (start == HELD and not 0 < len(hubs) < len(every))
