@@ -172,7 +172,8 @@ def measure(arguments: Any, folder: Path) -> dict[str, Any]:
 
 COLUMNS = {
     "layers": "layers", "parameters": "parameters", "checkpoint_bytes": "one checkpoint", "seconds": "command, s",
-    "aligning_seconds": "aligning, s", "peak_bytes": "peak", "imports_bytes": "of that, imports", "working_set_bytes": "largest working set",
+    "aligning_seconds": "aligning, s", "peak_bytes": "peak", "imports_bytes": "of that, imports",
+    "working_set_bytes": "largest working set",
     "preservation_error": "outputs change by", "recovered": "recovered", "killed_after": "killed after, s",
     "resumed_seconds": "rest, s", "same_bytes": "same bytes",
 }  # fmt: skip
@@ -181,9 +182,7 @@ COLUMNS = {
 def main() -> None:
     parser = options("Align two sharded checkpoints by streaming; kill and resume.")
     parser.add_argument("--layers", type=int, default=16, metavar="N", help="of the billion-parameter shape (16)")
-    parser.add_argument(
-        "--memory", type=float, default=None, metavar="GB", help="for blocks and costs (wsp's own choice)"
-    )
+    parser.add_argument("--memory", type=float, default=None, metavar="GB", help="for blocks and costs")
     parser.add_argument("--folder", type=Path, default=None, metavar="PATH", help="where the checkpoints go")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="killed-", dir=arguments.folder))
