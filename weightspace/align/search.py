@@ -71,6 +71,7 @@ class Search:
         self._sweeps = Sweeps(problem, self.units)
         self._frontier = Frontier(problem, self.units, self._sweeps)
         self._random = torch.Generator()
+        self._works = [unit.work(problem) for unit in self.units]
         self._stretch = 0
         noted = journal.read(problem) if journal is not None else None
         if noted is None:
@@ -100,7 +101,7 @@ class Search:
                 break
             self._begin(self.at.start + 1)
         self._write()
-        self._tell(self._restarts)
+        self._tell(finished=True)
         self.problem.move_to(self.best.element)
         return self.best.sweeps
 
@@ -117,19 +118,14 @@ class Search:
             self.at.held = set(held)
         elif start > GIVEN:
             self.problem.move_to(self.best.element.then(kick(self.problem, self._random)))
-        self._tell(start)
 
     def _step(self) -> bool:
         """Matches one unit; says whether the descent has settled."""
-        at = self.at
-        if at.waiting:
-            self._frontier.match_next(at)
+        self._tell()
+        if self.at.waiting:
+            self._frontier.match_next(self.at)
             return False
-        sweep = at.sweep
-        visited = self._sweeps.visit_next(at, self._random)
-        if at.sweep > sweep:
-            self._tell(at.start + 1 - 0.5**at.sweep)
-        return not visited
+        return not self._sweeps.visit_next(self.at, self._random)
 
     def _note(self) -> None:
         """Forgets what was carried along, and writes down where the search is, when it is time."""
@@ -144,10 +140,21 @@ class Search:
             self.at.random = self._random.get_state()
             self._journal.write(self.problem, self.at, self.best)
 
-    def _tell(self, done: float) -> None:
+    def _tell(self, *, finished: bool = False) -> None:
         if self._progress is not None:
             sweep = f", sweep {self.at.sweep}" if self.at.sweep else ""
+            done = self._restarts if finished else self.at.start + self._share()
             self._progress(done, self._restarts, f"objective {self.best.objective:.6g}{sweep}")
+
+    def _share(self) -> float:
+        """Guess how much of a start is done: as if each pass over the units were half of what is left."""
+        at = self.at
+        passes = at.sweep if at.start == FRONTIER else max(0, at.sweep - 1)
+        left = at.waiting or [number for number in at.order if number in at.stale]
+        if at.start != FRONTIER and not at.sweep:  # before the first pass
+            left = range(len(self.units))
+        share = sum(self._works[number] for number in left) / max(1, sum(self._works))
+        return 1 - 0.5**passes * (1 + share) / 2
 
 
 def kick(problem: Problem, generator: torch.Generator) -> Element:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,15 @@ class Unit:
     def terms(self, problem: Problem) -> list[Term]:
         """Blocks that the unit touches."""
         return problem.touched(self.groups)
+
+    def work(self, problem: Problem) -> int:
+        """Operations that forming its costs takes."""
+        return sum(
+            2 * math.prod(term.block.shape) * term.block.shape[place]
+            for group in self.groups
+            for term in problem.by_group[group]
+            for place in term.places(group)
+        )
 
     def step(self, problem: Problem, terms: Sequence[Term] | None = None) -> float:
         """Matches the unit with everything else held; B moves if that raises the objective.

@@ -18,7 +18,7 @@ from weightspace.align.freedoms.distance import Distance
 from weightspace.align.freedoms.gram import grams, turn_grams
 from weightspace.align.freedoms.heads import outer_groups, paired_heads
 from weightspace.align.freedoms.nearest import matching_factor, nearest_map, nearest_rotation, nearest_turn
-from weightspace.align.freedoms.signed import settle_signed
+from weightspace.align.freedoms.signed import settle_signed, settle_signs
 from weightspace.align.problem import Problem
 from weightspace.align.settle import settle
 from weightspace.symmetry import Element, Transformation
@@ -53,7 +53,7 @@ def settle_freedoms(
         restarts: Starts of the first search over signs and permutations, where signs are used.
         seed: Seed of visiting orders.
         memory: Bytes of blocks and costs that may be held.
-        permuting: Match permutations, and signs, by the weights in between; else they stay, but for the order of heads.
+        permuting: Match permutations by the weights in between; else they stay, but for the order of heads.
         progress: Called with (rounds done, most rounds, what is going on).
 
     Returns:
@@ -64,12 +64,16 @@ def settle_freedoms(
     first = descent.distance(descent.b)
     if descent.signed and permuting:
         descent.permute(seed, memory, restarts)
+    elif descent.signed:
+        descent.sign(memory)
     distance = descent.distance(descent.b)
     for done in range(MOST_ROUNDS):
         before = distance
         descent.free()
         if permuting:
             descent.permute(seed + done, memory)
+        elif descent.signed:
+            descent.sign(memory)
         distance = descent.distance(descent.b)
         if progress is not None:
             progress(done + 1, MOST_ROUNDS, f"distance {distance / first if first else 0.0:.4f} of what it was")
@@ -146,6 +150,10 @@ class _Descent:
         settle(problem, seed=seed)
         if not problem.element.is_identity():
             self._take(Transformation(self.spec, problem.element))
+
+    def sign(self, memory: int | None) -> None:
+        """The best signs of all units where they are."""
+        self._take(settle_signs(self.a, self.b, self.spec, device=self.device, memory=memory))
 
     def result(self, a: Mapping[str, Tensor]) -> Transformation:
         """All steps, with what was folded put back as A has it."""

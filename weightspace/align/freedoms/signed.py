@@ -15,12 +15,14 @@ from torch import Tensor
 from weightspace.align.freedoms.sign_layout import sign_layouts
 from weightspace.align.freedoms.sign_state import SignState
 from weightspace.align.freedoms.signed_search import SignedSearch
+from weightspace.align.freedoms.signed_step import sign_step
 from weightspace.align.method import Progress
 from weightspace.align.problem import Problem
 from weightspace.align.settle import settle
 from weightspace.symmetry import Spec, Transformation
 
 RESTARTS = 10
+MOST_PASSES = 20
 
 
 def settle_signed(
@@ -72,3 +74,28 @@ def settle_signed(
         settle(problem, seed=seed)
     found = signs.transformation(problem)
     return Transformation(spec, found.element, {**others, **found.values})
+
+
+def settle_signs(
+    a: Mapping[str, Tensor], b: Mapping[str, Tensor], spec: Spec, *, device: torch.device, memory: int | None = None
+) -> Transformation:
+    """Brings B closer to A by signs alone, every unit where it is: for permutations that were found on data.
+
+    Args:
+        a: Weights of the reference, by the names of the spec.
+        b: Weights of the model to be aligned.
+        spec: The symmetry of their network.
+        device: Where to compute.
+        memory: Bytes of blocks and costs that may be held.
+
+    Returns:
+        The transformation; the sum of inner products of balanced blocks is no lower under it.
+    """
+    layouts = sign_layouts(spec)
+    signs = SignState(spec, layouts, {})
+    problem = Problem(a, b, spec, device, balance=True, memory=memory, change=signs.act)
+    for _ in range(MOST_PASSES):
+        changed = [sign_step(problem, signs, group) for group in layouts]
+        if not any(changed):
+            break
+    return signs.transformation(problem)

@@ -66,8 +66,7 @@ def signed_step(problem: Problem, signs: SignState, group: str, terms: Iterable[
     before = 0.0 if linear else problem.objective(chosen)
     step = Element(problem.spec.all_groups, {group: matching.columns})
     problem.move(step)
-    flips = best_signs(layout, parts, lambda pattern: _own_pairs(problem, parts[pattern]))
-    signs.flip(problem, group, flips)
+    flips = _flip(problem, signs, group, parts)
     if linear:
         if terms is None:
             problem.matchings[group] = after_move(matching)
@@ -78,6 +77,38 @@ def signed_step(problem: Problem, signs: SignState, group: str, terms: Iterable[
     signs.flip(problem, group, flips)
     problem.move(step.inverse())
     return single_step(problem, group, terms)
+
+
+def sign_step(problem: Problem, signs: SignState, group: str) -> bool:
+    """Finds the best signs of one group in the order in which it is, with all others held.
+
+    Where a block carries the group on two dimensions the choice is by a linearisation, and taken back if the objective
+    falls.
+
+    Args:
+        problem: The state of the descent.
+        signs: The signs of B in it.
+        group: A group that has sign freedoms.
+
+    Returns:
+        Whether any sign changed.
+    """
+    terms = problem.by_group[group]
+    before = problem.objective(terms)
+    flips = _flip(problem, signs, group, _parts(signs.layouts[group], terms))
+    if all(bool((flip > 0).all()) for flip in flips.values()):
+        return False
+    if problem.objective(terms) > before + ROUNDING * abs(before):
+        return True
+    signs.flip(problem, group, flips)
+    return False
+
+
+def _flip(problem: Problem, signs: SignState, group: str, parts: _Parts) -> dict[str, Tensor]:
+    """Gives every unit the signs that its pair is best with; says which changed."""
+    flips = best_signs(signs.layouts[group], parts, lambda pattern: _own_pairs(problem, parts[pattern]))
+    signs.flip(problem, group, flips)
+    return flips
 
 
 def _parts(layout: SignLayout, terms: Sequence[Term]) -> _Parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from weightspace.align.dead import match_dead
+from weightspace.align.freedoms.sign_layout import sign_layouts
 from weightspace.align.method import Found, Request, method
 from weightspace.align.nested import match_similarities
 from weightspace.align.settle import settle
@@ -40,7 +41,8 @@ def match_activations(request: Request, *, depth: Depth, measure: Measure) -> Fo
     """Matches every group by the similarity of its units on data.
 
     A group that cannot be seen in activations on its own (hidden units of token mixing) goes by the weights, with the
-    others held, and so do units that never fire on the data.
+    others held, and so do units that never fire on the data. Where signs may change, units that always fire oppositely
+    are alike.
 
     Args:
         request: With the network and data.
@@ -59,13 +61,17 @@ def match_activations(request: Request, *, depth: Depth, measure: Measure) -> Fo
         request.program, a, b, request.spec, request.batches(), depth=depth, measure=measure,
         progress=None if progress is None else lambda done: progress(0, 1, f"batch {done}"),
     )  # fmt: skip
-    element = match_similarities(request.spec, found.of)
+    similar = found.of
+    if "sign" in request.kinds:  # a unit whose sign is free may fire the other way round; which, the weights say later
+        signed = sign_layouts(request.spec)
+        similar = {group: values.abs() if group in signed else values for group, values in similar.items()}
+    element = match_similarities(request.spec, similar)
     unseen = [group.name for group in request.spec.groups if group.name not in element.perms]
     problem = request.problem(balance=True)
     problem.move_to(element)
     if unseen:
         settle(problem, seed=request.seed, only=unseen)
-    match_dead(problem, found.of)
+    match_dead(problem, similar)
     element = problem.element
     figures = {"samples": found.samples, "taps": found.taps, "unseen_groups": len(unseen)}
     return Found(element, 1, figures, by_weights=False)

@@ -45,7 +45,10 @@ def _match(request: Request, *, balance: bool, start: Best | None = None) -> Fou
     problem = request.problem(balance=balance)
     journal = None
     if request.journal is not None:
-        journal = Journal(request.journal, f"balance {balance}, {request.restarts} starts, seed {request.seed}")
+        settings = f"balance {balance}, {request.restarts} starts, seed {request.seed}"
+        if start is not None:
+            settings += f", given {start.objective!r}"
+        journal = Journal(request.journal, settings)
     search = Search(problem, restarts=request.restarts, seed=request.seed, progress=request.progress, journal=journal)
     if start is not None and start.objective > search.best.objective:
         search.best = start
