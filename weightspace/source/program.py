@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,13 +13,16 @@ from torch.func import functional_call
 from weightspace.errors import CheckpointMismatchError, DataError, SourceError, WeightspaceError
 from weightspace.outputs import result_tensors
 from weightspace.source.base import Inputs, Labelled, Source
+from weightspace.source.following import following
 from weightspace.source.mismatch import COUNTER, mismatches
 from weightspace.source.precision import InDouble
 from weightspace.source.random_state import fixed_random_state
 from weightspace.source.streamed import Streamed
-from weightspace.source.tapping import Visit, tapping
+from weightspace.source.tapping import Tapping, Visit
 from weightspace.source.user_error import describe
+from weightspace.source.watching import Enough, Watch, Watching
 from weightspace.structure import disposable
+from weightspace.symmetry.sites import Site, Sites, derive_sites
 from weightspace.symmetry.taps import Taps, derive_taps
 
 if TYPE_CHECKING:
@@ -68,6 +71,7 @@ class Program:
         # Tables and masks that belong to the architecture: no checkpoint needs to hold them, though old ones do.
         self._constants = {name: buffer for name, buffer in module.named_buffers() if name not in own}
         self._taps: dict[tuple[torch.Size, ...], Taps] = {}
+        self._sites: dict[tuple[torch.Size, ...], Sites] = {}
 
     @classmethod
     def from_source(cls, source: Source, seed: int = 0, *, meta: bool = False) -> Program:
@@ -203,7 +207,37 @@ class Program:
         Raises:
             SourceError: The network runs other operators than its trace, or its own code fails.
         """
-        self._run(state, inputs, lambda: tapping(taps, visit, self._label))
+        self._run(state, inputs, lambda: following(Tapping(taps, visit, self._label)))
+
+    def sites(self, inputs: Inputs) -> Sites:
+        """Where the network multiplies by its parameters in a call with inputs of these shapes.
+
+        Raises:
+            TraceError: The forward pass cannot be recorded.
+        """
+        shapes = tuple(tensor.shape for tensor in inputs.tensors())
+        if shapes not in self._sites:
+            call = inputs.cast(torch.float32, "cpu")
+            self._sites[shapes] = derive_sites(self._module, call.args, call.kwargs)
+        return self._sites[shapes]
+
+    def watch(
+        self, state: Mapping[str, Tensor], inputs: Inputs, sites: Sites, chosen: Sequence[Site], watch: Watch
+    ) -> None:
+        """Run the network without gradients, up to the last of some sites, and show what goes in and comes out there.
+
+        Args:
+            state: As for `outputs`.
+            inputs: The call.
+            sites: Those of `sites(inputs)`.
+            chosen: Some of them.
+            watch: Called with every site as its output comes into being.
+
+        Raises:
+            SourceError: The network runs other operators than its trace, or its own code fails.
+        """
+        with suppress(Enough):
+            self._run(state, inputs, lambda: following(Watching(sites, chosen, watch, self._label)))
 
     def check_state(
         self, state: Mapping[str, Any], *, advice: str = "pass the --arch that these weights were trained with"

@@ -1,0 +1,143 @@
+"""What goes into a layer and what ought to come out, summed up so that the best weights follow in closed form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from weightspace.symmetry.sites import Convolution, Site
+
+_CHUNK = 1 << 22  # entries of a matrix of patches that are formed at a time
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A layer in closed form.
+
+    Attributes:
+        weight: float64, of the shape of the parameter.
+        bias: float64 (out,).
+        mean: What the products with the weight are on the mean, without the bias, float64 (out,).
+        variance: Their variance, likewise.
+        residual: What is left of the targets: mean square of the difference over the variance of the targets.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    mean: Tensor
+    variance: Tensor
+    residual: float
+
+
+class LinearMoments:
+    """Second moments of the inputs of a layer, and of them with targets, streamed in float64.
+
+    The inputs of a convolution are its patches, of which no more than some are formed at a time.
+
+    Attributes:
+        count: Samples so far: rows of a matrix, or positions of a convolution.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self.count = 0
+        self._site = site
+        self._gram: Tensor | None = None  # (groups, d + 1, d + 1), the last row of which are ones
+        self._cross: Tensor | None = None  # (groups, out, d + 1)
+        self._square = self._sum = torch.zeros(())
+
+    def add(self, inputs: Tensor, targets: Tensor) -> None:
+        """Adds samples.
+
+        Args:
+            inputs: What goes into the layer, any floating type: (rows, in), or (N, in, positions...).
+            targets: What ought to come out, of the shape of what does.
+        """
+        for x, y in _rows(inputs, targets, self._site.convolution):
+            x = F.pad(x.double(), (0, 1), value=1.0)
+            y = y.double()
+            gram, cross = x.mT @ x, y.mT @ x
+            self._gram = gram if self._gram is None else self._gram + gram
+            self._cross = cross if self._cross is None else self._cross + cross
+            self._square = self._square + y.square().sum(1)
+            self._sum = self._sum + y.sum(1)
+            self.count += x.shape[1]
+
+    def solve(self, start: Tensor, *, ridge: float) -> Fitted:
+        """The weights with the least squared error, drawn a little towards where they start.
+
+        Minimises ``|W Z - Y|^2 + ridge * s |W - W0|^2`` with s the mean square of an input (PLeaS: Nasery et al. 2024,
+        section 4.2, with a ridge in place of early stopping). The bias is free.
+
+        Args:
+            start: Where the weights start, of the shape of the parameter.
+            ridge: Weight of the start, relative to the mean square of the inputs.
+
+        Raises:
+            ValueError: No samples were added.
+        """
+        if self._gram is None or self._cross is None:
+            raise ValueError("no samples were added")
+        groups, size = self._gram.shape[0], self._gram.shape[-1] - 1
+        wide = start.double().mT if self._site.transposed else start.double()
+        begin = F.pad(wide.reshape(groups, -1, size), (0, 1))
+        scale = self._gram.diagonal(dim1=-2, dim2=-1)[:, :-1].mean(-1).clamp(min=torch.finfo(torch.float64).tiny)
+        pull = (ridge * scale)[:, None].expand(-1, size)
+        pull = torch.diag_embed(F.pad(pull, (0, 1)))
+        found = _solved(self._gram + pull, (self._cross + begin @ pull).mT).mT
+        weight, bias = found[..., :-1], found[..., -1]
+        means = self._gram[:, -1, :-1] / self.count
+        covariance = self._gram[:, :-1, :-1] / self.count - means.unsqueeze(-1) * means.unsqueeze(-2)
+        left = self._square - 2 * (found * self._cross).sum(-1) + ((found @ self._gram) * found).sum(-1)
+        spread = self._square - self._sum.square() / self.count
+        shape = start.mT.shape if self._site.transposed else start.shape
+        whole = weight.reshape(shape)
+        return Fitted(
+            whole.mT.contiguous() if self._site.transposed else whole,
+            bias.flatten(),
+            (weight @ means.unsqueeze(-1)).flatten(),
+            ((weight @ covariance) * weight).sum(-1).flatten().clamp(min=0.0),
+            float(left.sum().clamp(min=0.0) / spread.sum().clamp(min=torch.finfo(torch.float64).tiny)),
+        )
+
+
+def _solved(gram: Tensor, right: Tensor) -> Tensor:
+    """Solves with a positive definite matrix; the shortest solution where rounding has left it singular."""
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    if not bool(failed.any()):
+        return torch.cholesky_solve(right, factor)
+    return torch.linalg.lstsq(gram, right, driver="gelsd").solution
+
+
+def _rows(inputs: Tensor, targets: Tensor, slides: Convolution | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and targets as (groups, rows, d) and (groups, rows, out), piece by piece."""
+    if slides is None:
+        rows = max(1, _CHUNK // inputs.shape[1])
+        yield from ((x[None], y[None]) for x, y in zip(inputs.split(rows), targets.split(rows), strict=True))
+        return
+    size = inputs[:1].numel() // max(1, math.prod(inputs.shape[2:])) * math.prod(slides.kernel)
+    images = max(1, _CHUNK // max(1, size * math.prod(targets.shape[2:])))
+    for x, y in zip(inputs.split(images), targets.split(images), strict=True):
+        yield _patches(x, slides), _by_group(y.flatten(2), slides.groups)
+
+
+def _patches(x: Tensor, slides: Convolution) -> Tensor:
+    """The patches of a batch (N, in, positions...) as (groups, N * positions, in / groups * kernel)."""
+    pad = [amount for side in reversed(slides.padding) for amount in (side, side)]
+    x = F.pad(x, pad)
+    for dim, (kernel, stride, dilation) in enumerate(zip(slides.kernel, slides.stride, slides.dilation, strict=True)):
+        x = x.unfold(2 + dim, dilation * (kernel - 1) + 1, stride)[..., ::dilation]
+    spatial = len(slides.kernel)
+    x = x.unflatten(1, (slides.groups, -1))  # N, groups, in, positions..., kernel...
+    positions, kernel = range(3, 3 + spatial), range(3 + spatial, 3 + 2 * spatial)
+    x = x.permute(1, 0, *positions, 2, *kernel)
+    return x.reshape(slides.groups, -1, math.prod(x.shape[2 + spatial :]))
+
+
+def _by_group(y: Tensor, groups: int) -> Tensor:
+    """Outputs (N, out, positions) as (groups, N * positions, out / groups)."""
+    return y.unflatten(1, (groups, -1)).permute(1, 0, 3, 2).flatten(1, 2)
