@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SMALLEST_BATCH = 16
 _LARGEST_BATCH = 1000
+_LEARNED = 100
 # Numbers in a batch of inputs. Small batches keep activations in cache and below the size at which every allocation
 # goes to the kernel: half the time on a ResNet-20. Moments of batch norms want larger ones, as in training.
 _NUMBERS_EVALUATED = 1 << 19
@@ -67,6 +68,11 @@ class CommandData:
             samples=samples,
             shuffle_seed=self.seed,
         )
+
+    def training(self, samples: int) -> Iterable[Batch]:
+        """Shuffled small batches for merging methods that learn from data."""
+        split = self.dataset.statistics
+        return split.batches(_LEARNED, normalization=self.normalization, samples=samples, shuffle_seed=self.seed)
 
     def recipe(self) -> dict[str, Any]:
         """What a result depends on, as JSON values."""

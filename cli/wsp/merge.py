@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsp import options
+from weightspace.errors import DataError
+from wsp import options, pleas
 from wsp.console import Console
 from wsp.errors import reports_errors
-from wsp.pair import PairRequest
+from wsp.pair import Pair, PairRequest
+
+if TYPE_CHECKING:
+    from weightspace.merge import Merged
+
+_TOLD = {"measured": "measured on the data", "interpolated": "interpolated", "none": "none in this network"}
 
 
 @reports_errors
@@ -28,7 +34,15 @@ def merge(
     arch: options.Arch = None,
     activation: options.Activation = None,
     input_shape: options.InputShape = None,
-    method: options.Method = "weights",
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="pleas: align by activations on --data, solve every layer for the mean features of both, train all "
+            "towards their mean outputs; no labels. Else a way to align before averaging, as of wsp align.",
+        ),
+    ] = "weights",
     restarts: options.Restarts = options.DEFAULT_RESTARTS,
     kinds: options.Kinds = options.DEFAULT_KINDS,
     match_samples: options.MatchSamples = options.DEFAULT_MATCH_SAMPLES,
@@ -36,12 +50,21 @@ def merge(
     mean: options.Mean = None,
     std: options.Std = None,
     reset_samples: options.ResetSamples = options.DEFAULT_RESET_SAMPLES,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            "--rounds",
+            min=0,
+            metavar="N",
+            help="With --method pleas: passes over the data that train all together.",
+        ),
+    ] = 8,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Align B to A and average their weights.
+    """Align B to A and average their weights, or merge their features with --method pleas.
 
     With --data the running statistics of batch norms are measured again on the merged network.
     """
@@ -52,13 +75,14 @@ def merge(
         match_samples, options.names("--kinds", kinds),
     )  # fmt: skip
     with console.owning_stdout():
-        _run(console, request, output, t, reset_samples, no_align=no_align)
+        if method == pleas.NAME:
+            _run_pleas(console, request, output, reset_samples, rounds, as_is=no_align or t != 0.5)
+        else:
+            _run(console, request, output, t, reset_samples, no_align=no_align)
 
 
 def _run(console: Console, request: PairRequest, output: Path, t: float, reset_samples: int, *, no_align: bool) -> None:
-    import torch
-
-    from weightspace.checkpoint import check_output, companions_of, write_checkpoint
+    from weightspace.checkpoint import check_output
     from weightspace.merge import merge as merge_weights
     from wsp.aligning import align_pair, on, show_alignment
     from wsp.pair import opened
@@ -76,19 +100,56 @@ def _run(console: Console, request: PairRequest, output: Path, t: float, reset_s
         console.note("the network has no batch norm, so there were no statistics to measure on --data")
     recipe = {"t": t, "aligned": not no_align, "statistics": merged.statistics, "reset_samples": reset_samples}
     recipe |= {} if result is None else result.recipe()
-    write_checkpoint(
-        output,
-        on(torch.device("cpu"), merged.tensors),
-        provenance=pair.provenance("wsp merge", recipe),
-        aliases=pair.a.aliases(),
-        inputs=[request.a, request.b],
-        companions=companions_of(pair.a),
-    )
+    _write(output, pair, merged, recipe)
     document = {"a": str(request.a), "b": str(request.b), "t": t, "aligned": not no_align}
     document |= {} if result is None else result.alignment.report()
     console.document({**document, "statistics": merged.statistics, "output": str(output), "notes": console.notes})
     if result is not None:
         show_alignment(console, result, f"{request.b} aligned to {request.a}")
-    told = {"measured": "measured on the data", "interpolated": "interpolated", "none": "none in this network"}
-    console.line(f"merged at t = {t:g}; statistics of batch norms: {told[merged.statistics]}")
+    console.line(f"merged at t = {t:g}; statistics of batch norms: {_TOLD[merged.statistics]}")
     console.line(f"written to {output}")
+
+
+def _run_pleas(
+    console: Console, request: PairRequest, output: Path, reset_samples: int, passes: int, *, as_is: bool
+) -> None:
+    from weightspace.checkpoint import check_output
+    from weightspace.merge import finished
+    from wsp.aligning import align_pair, show_alignment
+    from wsp.pair import opened
+
+    request = pleas.aligning_first(request)
+    if as_is:
+        raise DataError(f"--method {pleas.NAME}: expected neither --t nor --no-align, found one of them; drop it")
+    check_output(output, [request.a, request.b])
+    pair = opened(request, console, evaluates=False)
+    result = align_pair(pair, console)
+    state, found = pleas.merged_by_pleas(pair, result, console, passes=passes)
+    assert pair.network is not None
+    assert pair.network.program is not None
+    assert pair.data is not None
+    merged = finished(state, pair.a.tensors(), pair.network.program, pair.data.statistics(reset_samples))
+    report = {**result.recipe(), **pleas.recipe(found, passes), "statistics": merged.statistics}
+    _write(output, pair, merged, {**report, "reset_samples": reset_samples})
+    document = {"a": str(request.a), "b": str(request.b), **result.alignment.report(), **report}
+    console.document({**document, "output": str(output), "notes": console.notes})
+    show_alignment(console, result, f"{request.b} aligned to {request.a}")
+    pleas.show_pleas(console, found)
+    console.line(f"merged by PLeaS; statistics of batch norms: {_TOLD[merged.statistics]}")
+    console.line(f"written to {output}")
+
+
+def _write(output: Path, pair: Pair, merged: Merged, recipe: dict[str, Any]) -> None:
+    import torch
+
+    from weightspace.checkpoint import companions_of, write_checkpoint
+    from wsp.aligning import on
+
+    write_checkpoint(
+        output,
+        on(torch.device("cpu"), merged.tensors),
+        provenance=pair.provenance("wsp merge", recipe),
+        aliases=pair.a.aliases(),
+        inputs=[pair.request.a, pair.request.b],
+        companions=companions_of(pair.a),
+    )

@@ -61,9 +61,27 @@ def merge(
     if program is None or batches is None:
         note = "statistics of batch norms were interpolated, which often ruins a merge; give data to measure them"
         return Merged(merge_interpolate(a, b, t), "interpolated", (note,))
-    # Measured on the wide weights: half precision is slow and coarse on a CPU.
-    measured = reset_batchnorm(program, interpolate(a, b, t), batches)
-    return Merged({name: tensor.to(a[name].dtype) for name, tensor in measured.items()}, "measured")
+    return finished(interpolate(a, b, t), a, program, batches)
+
+
+def finished(
+    state: Mapping[str, Tensor], like: Mapping[str, Tensor], program: Program, batches: Iterable[Batch]
+) -> Merged:
+    """Merged weights with the statistics of their batch norms measured, in the dtypes that they had before.
+
+    Args:
+        state: The merged weights, in float32 or wider: half precision is slow and coarse on a CPU.
+        like: One of the networks that they come from.
+        program: The network.
+        batches: As for `merge`.
+
+    Raises:
+        DataError: `batches` is empty or too small to measure on.
+    """
+    statistics = has_batchnorm(program)
+    measured = reset_batchnorm(program, state, batches) if statistics else state
+    tensors = {name: tensor.to(like[name].dtype) for name, tensor in measured.items()}
+    return Merged(tensors, "measured" if statistics else "none")
 
 
 def _has_statistics(state: Mapping[str, Tensor], program: Program | None) -> bool:

@@ -38,6 +38,7 @@ class Program:
     Attributes:
         state_names: Names of the module's state dict, aliases of tied tensors included.
         aliases: Tied names: alias -> canonical name, the first one in the order of the state dict.
+        parameter_names: Names of the parameters, each tied one once under its canonical name.
         inputs: The example call.
     """
 
@@ -67,6 +68,8 @@ class Program:
             first.setdefault(id(tensor), name)
         self.state_names: tuple[str, ...] = tuple(own)
         self.aliases: dict[str, str] = {n: first[id(t)] for n, t in own.items() if first[id(t)] != n}
+        parameters = {id(parameter) for parameter in module.parameters()}
+        self.parameter_names = tuple(n for n, t in own.items() if id(t) in parameters and n not in self.aliases)
         self._own = {name: tensor.detach() for name, tensor in own.items()}
         # Tables and masks that belong to the architecture: no checkpoint needs to hold them, though old ones do.
         self._constants = {name: buffer for name, buffer in module.named_buffers() if name not in own}
