@@ -17,6 +17,7 @@ from statistics import fmean
 from typing import Any
 
 from harness import options, publish
+from harness.shown import with_range
 from rich.progress import track
 from torch import Tensor
 
@@ -129,13 +130,6 @@ class Bench:
             rows.append(self.row(method, found, seconds))
         rows[0]["objective"] = [found[0].objective_before]
         return rows
-
-
-def with_range(values: list[float]) -> str | None:
-    if not values:
-        return None
-    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
-    return low if low == high else f"{fmean(values):.2f} [{low}, {high}]"
 
 
 def summarise(rows: list[dict[str, Any]], skipped: dict[str, str]) -> dict[str, Any]:

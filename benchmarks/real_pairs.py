@@ -21,6 +21,7 @@ from statistics import fmean
 from typing import Any
 
 from harness import options, publish
+from harness.shown import with_range
 from peers.git_rebasin import PlainRecipe
 from rich.progress import track
 from torch import Tensor
@@ -107,14 +108,6 @@ def rows_of(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def with_range(values: list[float]) -> str | None:
-    if not values:
-        return None
-    digits = 1 if max(values) >= 10 else 3
-    low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
-    return low if low == high else f"{fmean(values):.{digits}f} [{low}, {high}]"
-
-
 def summarise(rows: list[dict[str, Any]], skipped: dict[str, str]) -> dict[str, Any]:
     """Per pair: the measure in the middle by every method, means over the seeds."""
     pairs: dict[str, Any] = {}
@@ -158,8 +151,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     skipped: dict[str, str] = {}
     for name in track(names, description="pairs", transient=True):
-        pair = PAIRS[name]
-        absent = [path for path in (pair.a, pair.b, pair.data) if path is not None and not path.exists()]
+        absent = [path for path in PAIRS[name].paths if not path.exists()]
         if absent:
             skipped[name] = f"{absent[0]} is absent"
         else:

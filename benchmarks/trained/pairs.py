@@ -43,6 +43,11 @@ class Pair:
     measure: Measure = "accuracy"
     untied: bool = False
 
+    @property
+    def paths(self) -> list[Path]:
+        """Files and folders that it needs."""
+        return [path for path in (self.a, self.b, self.data) if path is not None]
+
 
 def _mlp(data: str, kind: str, one: int, two: int) -> Pair:
     folder = SHARED / "mlp_seeds"

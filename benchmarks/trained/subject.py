@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from trained.pairs import Pair
@@ -37,6 +38,7 @@ class Subject:
         a: Weights of the reference.
         b: Weights of the other.
         resets: Whether it has statistics that can be measured again.
+        measure: What `score` gives, see `Pair`.
         measured: Number of examples that `score` goes by.
     """
 
@@ -61,6 +63,7 @@ class Subject:
         self.resets = has_batchnorm(self.program)
         self._labelled = open_data(pair.data) if pair.measure == "accuracy" and pair.data is not None else None
         self._rows = _rows_of_text(pair) if pair.measure == "nats" else None
+        self.measure = pair.measure
         self.measured = self._count()
 
     def score(self, state: State) -> float:
@@ -69,6 +72,25 @@ class Subject:
             return 100 * evaluate(self.program, state, self.labelled()).accuracy
         calls = list(self._drawn(1000, 0, 10)) if self._rows is None else list(self._calls(self._rows[1], 64))
         return DataLoss(self.program, self.a, self.b).mean(state, calls)
+
+    def ensemble(self) -> float:
+        """How good the mean of the outputs of both networks is, in the same measure."""
+        if self._labelled is not None:
+            right = 0
+            for x, y in self.labelled():
+                assert y is not None
+                right += int((self._mean_output(self.program.inputs_for(x)).argmax(-1) == y).sum())
+            return 100 * right / self.measured
+        if self._rows is None:
+            return 0.0  # the mean of the outputs is what distances are measured from
+        losses = []
+        for rows in self._rows[1].split(64):
+            scores = self._mean_output(self.program.inputs_for(rows))
+            losses.append(F.cross_entropy(scores[:, :-1].flatten(0, 1), rows[:, 1:].flatten()))
+        return float(torch.stack(losses).mean())
+
+    def _mean_output(self, inputs: Inputs) -> Tensor:
+        return (self.program.outputs(self.a, inputs)[0] + self.program.outputs(self.b, inputs)[0]) / 2
 
     def reset(self, state: State) -> dict[str, Tensor]:
         """The network with its statistics measured again."""

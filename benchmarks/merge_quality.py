@@ -1,0 +1,145 @@
+"""Merges of independently trained networks at the size of one: how good they are, by every method.
+
+    python benchmarks/merge_quality.py [--quick] [--only TEXT] [--methods NAME ...] [--samples N] [--seeds N]
+        [--json FILE]
+
+*naive*: the mean of the weights as they are. *weights*, *activations*: the mean after alignment. *at once*: every layer
+solved for the mean features of the aligned networks (PLeaS, Nasery et al. 2024). *in turn*: one layer after the other,
+each on what reaches it in the merged network. *pleas*: that, and then distilled towards the mean outputs. *ensemble*:
+the mean of the outputs of both networks, at twice the size and time: the ceiling. All that goes by data goes by
+unlabelled training examples, at most `--samples`; statistics of batch norms are measured on these at the end. Results
+depend on the choice of examples and on visiting orders, hence several seeds: means, and the range in brackets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import fmean
+from typing import Any
+
+import torch
+from harness import options, publish
+from harness.shown import with_range
+from rich.progress import track
+from torch import Tensor
+from trained import PAIRS, Subject
+
+from weightspace.align import align
+from weightspace.evaluate import interpolate
+from weightspace.merge import pleas, refit, refit_in_turn
+from weightspace.source import Inputs
+
+State = dict[str, Tensor]
+QUICK = ("digits MLP", "digits CNN", "MNIST MLP")
+PASSES = {"accuracy": 8, "distance": 20, "nats": 4}
+
+
+def aligned(subject: Subject, seed: int, method: str) -> State:
+    found = align(
+        subject.a, subject.b, subject.spec, method=method, seed=seed,
+        program=subject.program, batches=lambda: subject.calls(seed),
+    )  # fmt: skip
+    return found.apply(subject.b)
+
+
+def mean_of(method: str | None) -> Callable[[Subject, int], State]:
+    def merge(subject: Subject, seed: int) -> State:
+        b = subject.b if method is None else aligned(subject, seed, method)
+        return interpolate(subject.a, b, 0.5)
+
+    return merge
+
+
+def solved(solve: Callable[..., Any]) -> Callable[[Subject, int], State]:
+    def merge(subject: Subject, seed: int) -> State:
+        b = aligned(subject, seed, "activations")
+        calls: list[Inputs] = list(subject.calls(seed))
+        middle = interpolate(subject.a, b, 0.5)
+        return solve(subject.program, (subject.a, b), middle, lambda: calls).state
+
+    return merge
+
+
+def by_pleas(subject: Subject, seed: int) -> State:
+    b = aligned(subject, seed, "activations")
+    calls: list[Inputs] = list(subject.calls(seed))
+    passes = PASSES[subject.measure]
+    return pleas(subject.a, b, subject.program, lambda: calls, passes=passes, seed=seed).state
+
+
+METHODS: dict[str, Callable[[Subject, int], State]] = {
+    "naive": mean_of(None),
+    "weights": mean_of("weights"),
+    "activations": mean_of("activations"),
+    "at once": solved(refit),
+    "in turn": solved(refit_in_turn),
+    "pleas": by_pleas,
+}
+
+
+def row_of(name: str, method: str, subject: Subject, seeds: int) -> dict[str, Any]:
+    """What a method reaches on a pair, over the seeds."""
+    scores, seconds = [], []
+    for seed in range(1 if method == "naive" else seeds):
+        torch.manual_seed(seed)
+        began = time.perf_counter()
+        merged = METHODS[method](subject, seed)
+        seconds.append(time.perf_counter() - began)
+        scores.append(subject.score(subject.reset(merged) if subject.resets else merged))
+    return {
+        "pair": name, "measure": PAIRS[name].measure, "method": method, "examples": subject.measured,
+        "merged": scores, "seconds": seconds, "merged_shown": with_range(scores), "seconds_shown": with_range(seconds),
+    }  # fmt: skip
+
+
+def rows_of(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    subject = Subject(PAIRS[name], arguments.samples)
+    rows = [row_of(name, method, subject, arguments.seeds) for method in arguments.methods]
+    rows[0]["ends"] = [subject.score(subject.a), subject.score(subject.b)]
+    rows[0]["ensemble"] = subject.ensemble()
+    return rows
+
+
+def summarise(rows: list[dict[str, Any]], skipped: dict[str, str]) -> dict[str, Any]:
+    pairs: dict[str, Any] = {}
+    for row in rows:
+        entry = pairs.setdefault(row["pair"], {"measure": row["measure"]})
+        entry |= {key: row[key] for key in ("ends", "ensemble") if key in row}
+        entry[row["method"]] = fmean(row["merged"])
+    return {"pairs": pairs, "skipped": skipped}
+
+
+COLUMNS = {
+    "pair": "pair", "ends": "ends", "ensemble": "ensemble", "measure": "measure", "method": "method",
+    "merged_shown": "merged", "seconds_shown": "s",
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = options("Merge pairs of real checkpoints at the size of one, by every method.")
+    parser.add_argument("--only", metavar="TEXT", default="", help="pairs whose name holds this")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="which (all)")
+    parser.add_argument("--samples", type=int, default=5000, metavar="N", help="unlabelled examples (5000)")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="runs of every method (5)")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.samples, arguments.seeds = min(arguments.samples, 500), 1
+    names = [
+        name for name in PAIRS if arguments.only in name and (arguments.only or not arguments.quick or name in QUICK)
+    ]
+    rows: list[dict[str, Any]] = []
+    skipped: dict[str, str] = {}
+    for name in track(names, description="pairs", transient=True):
+        absent = [path for path in PAIRS[name].paths if not path.exists()]
+        if absent:
+            skipped[name] = f"{absent[0]} is absent"
+        else:
+            rows += rows_of(name, arguments)
+    notes = [f"skipped {name}: {reason}" for name, reason in skipped.items()]
+    publish("Pairs of real checkpoints, merged", COLUMNS, rows, summarise(rows, skipped), arguments, notes)
+
+
+if __name__ == "__main__":
+    main()
