@@ -1,17 +1,23 @@
 """Merge networks that were aligned to each other."""
 
+from weightspace.merge.combine import combine
 from weightspace.merge.distill import Distilled, distill
+from weightspace.merge.homes import Homes
 from weightspace.merge.interpolate import interpolate, merge_interpolate
 from weightspace.merge.merge import Merged, finished, merge
 from weightspace.merge.pleas import PASSES, Pleas, pleas
 from weightspace.merge.refit import Refitted, refit, refit_in_turn
+from weightspace.merge.widening import Widening, widening_of
 
 __all__ = [
     "PASSES",
     "Distilled",
+    "Homes",
     "Merged",
     "Pleas",
     "Refitted",
+    "Widening",
+    "combine",
     "distill",
     "finished",
     "interpolate",
@@ -20,4 +26,5 @@ __all__ = [
     "pleas",
     "refit",
     "refit_in_turn",
+    "widening_of",
 ]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from weightspace.errors import DataError
+from weightspace.merge.homes import Homes
 from weightspace.source import Inputs, Program
 from weightspace.source.watching import Passing
 from weightspace.stats.linear import Fitted, LinearMoments
@@ -98,6 +99,7 @@ def refit_in_turn(
     start: State,
     batches: Callable[[], Iterable[Inputs]],
     *,
+    homes: Homes | None = None,
     ridge: float = RIDGE,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Refitted:
@@ -112,6 +114,7 @@ def refit_in_turn(
         models: Weights that are aligned to each other.
         start: The merged weights.
         batches: Starts a pass over unlabelled calls of the network, the same ones every time.
+        homes: Where their units go in the merged network; by default each with its counterpart.
         ridge: See `refit`.
         progress: Called with (layers done, layers, what is going on).
 
@@ -133,7 +136,7 @@ def refit_in_turn(
             seen: list[Passing] = []
             for model in (state, *models):
                 program.watch(model, inputs, found, [here], lambda _, passing, seen=seen: seen.append(passing))
-            moments.add(seen[0].inputs, _target(here, *seen))
+            moments.add(seen[0].inputs, _target(here, homes, *seen))
         fitted = moments.solve(_scaled(state, site), ridge=ridge)
         state |= _normed(state, site, fitted) if _follows(site) else _plain(state, site, fitted)
         residuals[site.weight] = fitted.residual
@@ -142,12 +145,18 @@ def refit_in_turn(
     return Refitted(state, residuals)
 
 
-def _target(site: Site, own: Passing, *others: Passing) -> Tensor:
+def _target(site: Site, homes: Homes | None, own: Passing, *others: Passing) -> Tensor:
     """What a layer of the merged network ought to give, from what passes there and in the other networks."""
+
+    def mean(values: list[Tensor]) -> Tensor:
+        if homes is None:
+            return torch.stack(values).mean(0)
+        made = homes.spec.tensors[site.weight].axes[1 if site.transposed else 0]
+        return homes.mean(values, made, 1)
+
     if site.sum is not None and (site.norm is None or _follows(site)):
-        stream = own.summed - own.normed
-        return torch.stack([other.summed for other in others]).mean(0) - stream
-    return torch.stack([other.normed if _follows(site) else other.output for other in others]).mean(0)
+        return mean([other.summed for other in others]) - (own.summed - own.normed)
+    return mean([other.normed if _follows(site) else other.output for other in others])
 
 
 def _follows(site: Site) -> bool:

@@ -5,7 +5,7 @@ Such a layer is linear in its weights, so that the best weights for given inputs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,10 +97,12 @@ class Sites:
     Attributes:
         sequence: Names of the operators that run, without those that change no value.
         sites: The sites.
+        whole: Names of the tensors that nothing else reads: weights and biases of the sites, and batch norms'.
     """
 
     sequence: tuple[str, ...]
     sites: tuple[Site, ...]
+    whole: frozenset[str] = frozenset()
 
 
 def derive_sites(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Sites:
@@ -124,12 +126,12 @@ def derive_sites(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, 
     ]
     finder = _Finder(recorded, numbered)
     found = [site for number, call in numbered if (site := finder.site(number, call)) is not None]
-    return Sites(tuple(plain_name(recorded.sequence[number]) for number in loud), tuple(found))
+    return Sites(tuple(plain_name(recorded.sequence[number]) for number in loud), tuple(found), finder.whole(found))
 
 
 class _Finder:
     def __init__(self, recorded: Trace, numbered: list[tuple[int, Call]]) -> None:
-        self._tensors = recorded.tensors
+        self._tensors, self._numbered = recorded.tensors, numbered
         self._names = {ref.storage: name for name, ref in recorded.tensors.items()}
         written = {ref.storage for call in recorded.calls for ref in call.written}
         self._parameters = {name for name in recorded.parameters if recorded.tensors[name].storage not in written}
@@ -138,6 +140,19 @@ class _Finder:
             for ref in call.inputs:
                 self._readers.setdefault(ref.key, []).append((number, call))
         self._returned = {ref.key for ref in recorded.outputs}
+
+    def whole(self, sites: Iterable[Site]) -> frozenset[str]:
+        """Tensors that only sites and batch norms read."""
+        own = {site.number: {site.weight, site.bias} for site in sites}
+        known, elsewhere = set(), set()
+        for number, call in self._numbered:
+            if call.op.is_view:
+                continue
+            names = {self._names[ref.storage] for ref in call.inputs if ref.storage in self._names}
+            mine = names if call.name in _BATCH_NORMS else own.get(number, set()) & names
+            known |= mine
+            elsewhere |= names - mine
+        return frozenset(name for name in known if name is not None) - elsewhere
 
     def site(self, number: int, call: Call) -> Site | None:
         if call.name in _PRODUCTS:

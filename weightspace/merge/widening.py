@@ -1,0 +1,111 @@
+"""Which groups of a network may grow, and along which axes its tensors read and make units.
+
+More units in a group are harmless where each is made and read on its own. What mixes them (norms over them, softmax)
+gives another function as soon as there are more, so that every group is tried: as many units again are added that
+nothing reads, and the outputs must stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from weightspace.errors import SourceError, SpecError
+from weightspace.merge.combine import combine
+from weightspace.merge.homes import Homes
+from weightspace.source import Program
+from weightspace.symmetry import Spec, randomized
+from weightspace.symmetry.sites import Sites
+from weightspace.symmetry.verify import relative_error
+
+TOLERANCE = 1e-9  # of the outputs, in float64
+
+
+@dataclass(frozen=True)
+class Widening:
+    """How a network may grow.
+
+    Attributes:
+        reads: The axes along which a tensor is summed over when it acts.
+        groups: Names of the groups that may have more units.
+        refused: Why others may not, by name.
+    """
+
+    reads: Mapping[str, frozenset[int]]
+    groups: tuple[str, ...]
+    refused: Mapping[str, str]
+
+
+def widening_of(program: Program, spec: Spec, *, seed: int = 0) -> Widening:
+    """Finds out how a network may grow.
+
+    Args:
+        program: The network, with weights of its own: they are replaced by random ones in float64.
+        spec: Its symmetry.
+        seed: Seed of the weights.
+
+    Raises:
+        TraceError: The forward pass cannot be recorded.
+    """
+    sites = program.sites(program.inputs)
+    reads = reads_of(sites)
+    state = randomized(program.state(), spec, seed)
+    groups, refused = [], {}
+    for group in spec.groups:
+        reason = _refusal(spec, sites, group.name) or _mixing(program, spec, reads, state, group.name, seed)
+        if reason is None:
+            groups.append(group.name)
+        else:
+            refused[group.name] = reason
+    return Widening(reads, tuple(groups), refused)
+
+
+def reads_of(sites: Sites) -> dict[str, frozenset[int]]:
+    """The axis of every weight that its site sums over, and the taps of a kernel beside it."""
+    found = {}
+    for site in sites.sites:
+        if site.convolution is None:
+            found[site.weight] = frozenset({0 if site.transposed else 1})
+        else:
+            found[site.weight] = frozenset(range(1, 2 + len(site.convolution.kernel)))
+    return found
+
+
+def _refusal(spec: Spec, sites: Sites, name: str) -> str | None:
+    """Why a group may not grow, as far as the spec says."""
+    group = next(group for group in spec.groups if group.name == name)
+    if group.depends_on or any(name in other.depends_on for other in spec.all_groups):
+        return "it is nested with other groups"
+    for tensor, axis in spec.occurrences(name):
+        if tensor not in sites.whole:
+            return f"{tensor} is more than the weight or bias of a layer, or of a batch norm"
+        try:
+            Homes(spec, {name: group.size + 1}, ()).axis(spec.tensors[tensor].axes[axis])
+        except SpecError as error:
+            return f"{tensor}: {error}"
+    return None
+
+
+def _mixing(
+    program: Program, spec: Spec, reads: Mapping[str, frozenset[int]], state: dict[str, Tensor], name: str, seed: int
+) -> str | None:
+    """Why a group may not grow, as its network shows when it does."""
+    size = next(group.size for group in spec.groups if group.name == name)
+    strangers = randomized(program.state(), spec, seed + 1)
+    one, other = dict(state), dict(state)
+    for tensor in dict.fromkeys(tensor for tensor, _ in spec.occurrences(name)):
+        axes = {axis for carrier, axis in spec.occurrences(name) if carrier == tensor}
+        if axes <= reads.get(tensor, frozenset()):
+            one[tensor], other[tensor] = 2 * state[tensor], 0 * state[tensor]  # the mean is what it was
+        else:
+            other[tensor] = strangers[tensor]
+    homes = Homes.partial(spec, {name: torch.ones(size, dtype=torch.bool)})
+    try:
+        after = program.outputs(combine(homes, (one, other), reads))
+    except SourceError as error:
+        return f"the network does not take more of them ({error})"
+    error = relative_error(after, program.outputs(state))
+    return None if error <= TOLERANCE else "something in the network mixes them, such as a norm over all of them"
