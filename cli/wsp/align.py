@@ -91,14 +91,13 @@ def _run(console: Console, request: PairRequest, output: Path, alignment_file: P
     from wsp.outputs import check_file
     from wsp.pair import opened
 
+    give_back_when_freed()
     check_output(output, [request.a, request.b])
     if alignment_file is not None:
         check_file(alignment_file, [request.a, request.b, output])
     if request.journal is not None:
         check_file(request.journal, [request.a, request.b, output])
     pair = opened(request, console, evaluates=False)
-    if pair.network is not None and pair.network.streams:
-        give_back_when_freed()
     result = align_pair(pair, console)
     provenance = pair.provenance("wsp align", result.recipe())
     write_checkpoint(
