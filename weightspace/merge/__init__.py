@@ -5,6 +5,7 @@ from weightspace.merge.distill import Distilled, distill
 from weightspace.merge.homes import Homes
 from weightspace.merge.interpolate import interpolate, merge_interpolate
 from weightspace.merge.merge import Merged, finished, merge
+from weightspace.merge.partial import least_alike
 from weightspace.merge.pleas import PASSES, Pleas, pleas
 from weightspace.merge.refit import Refitted, refit, refit_in_turn
 from weightspace.merge.widening import Widening, widening_of
@@ -21,6 +22,7 @@ __all__ = [
     "distill",
     "finished",
     "interpolate",
+    "least_alike",
     "merge",
     "merge_interpolate",
     "pleas",

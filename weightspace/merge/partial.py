@@ -1,0 +1,43 @@
+"""Which matched pairs of units stay apart: those that are least alike (PLeaS: Nasery et al. 2024, section 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor
+
+from weightspace.symmetry import Element
+
+
+def least_alike(
+    similarities: Mapping[str, Tensor], element: Element, groups: Collection[str], share: float
+) -> dict[str, Tensor]:
+    """Chooses a share of the pairs of every group.
+
+    The score of a pair is its entry at the matched position, in the coordinates of the matching: slot i of the aligned
+    networks holds unit i of the first and unit ``perm[i]`` of the second.
+
+    Args:
+        similarities: As of `weightspace.align.similarity.Similarities`, of the networks before alignment.
+        element: Aligns the second to the first.
+        groups: Groups that may grow, see `weightspace.merge.widening`; of one that has no similarity no pair is chosen.
+        share: Share of the pairs that stay apart, from 0 to 1, rounded to whole pairs.
+
+    Returns:
+        For every group bool (n,), as `weightspace.merge.homes.Homes.partial` takes it.
+
+    Raises:
+        ValueError: The share is not from 0 to 1.
+    """
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(f"share of pairs kept apart: expected a number from 0 to 1, found {share}")
+    chosen = {}
+    for name in groups:
+        perm = element.perm(name)
+        apart = torch.zeros(len(perm), dtype=torch.bool)
+        if name in similarities:
+            scores = similarities[name].cpu()[0].gather(1, perm[:, None]).squeeze(1)
+            apart[scores.argsort(stable=True)[: round(share * len(perm))]] = True
+        chosen[name] = apart
+    return chosen
