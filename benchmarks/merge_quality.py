@@ -24,7 +24,7 @@ from harness import options, publish
 from harness.shown import with_range
 from rich.progress import track
 from torch import Tensor
-from trained import PAIRS, Subject
+from trained import PAIRS, Subject, present
 
 from weightspace.align import align
 from weightspace.evaluate import interpolate
@@ -32,7 +32,6 @@ from weightspace.merge import pleas, refit, refit_in_turn
 from weightspace.source import Inputs
 
 State = dict[str, Tensor]
-QUICK = ("digits MLP", "digits CNN", "MNIST MLP")
 PASSES = {"accuracy": 8, "distance": 20, "nats": 4}
 
 
@@ -126,17 +125,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.samples, arguments.seeds = min(arguments.samples, 500), 1
-    names = [
-        name for name in PAIRS if arguments.only in name and (arguments.only or not arguments.quick or name in QUICK)
-    ]
-    rows: list[dict[str, Any]] = []
-    skipped: dict[str, str] = {}
-    for name in track(names, description="pairs", transient=True):
-        absent = [path for path in PAIRS[name].paths if not path.exists()]
-        if absent:
-            skipped[name] = f"{absent[0]} is absent"
-        else:
-            rows += rows_of(name, arguments)
+    names, skipped = present(arguments.only, quick=arguments.quick)
+    rows = [row for name in track(names, description="pairs", transient=True) for row in rows_of(name, arguments)]
     notes = [f"skipped {name}: {reason}" for name, reason in skipped.items()]
     publish("Pairs of real checkpoints, merged", COLUMNS, rows, summarise(rows, skipped), arguments, notes)
 

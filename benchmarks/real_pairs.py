@@ -25,7 +25,7 @@ from harness.shown import with_range
 from peers.git_rebasin import PlainRecipe
 from rich.progress import track
 from torch import Tensor
-from trained import PAIRS, Subject
+from trained import PAIRS, Subject, present
 
 from weightspace.align import align
 from weightspace.evaluate import interpolate, measure_barriers
@@ -54,7 +54,6 @@ METHODS: dict[str, Callable[[Subject, int], Transformation]] = {
     **{f"{name}-all": ours(name, *KINDS) for name in ("weights", "activations", "ste")},
 }
 SEEDLESS = ("none",)
-QUICK = ("digits MLP", "digits CNN", "MNIST MLP")
 
 
 def objective(subject: Subject, moved: Mapping[str, Tensor]) -> float:
@@ -145,17 +144,8 @@ def main() -> None:
     if arguments.quick:
         arguments.samples, arguments.seeds, arguments.points = min(arguments.samples, 250), 1, min(arguments.points, 5)
         arguments.methods = [method for method in arguments.methods if not method.startswith("ste")]
-    names = [
-        name for name in PAIRS if arguments.only in name and (arguments.only or not arguments.quick or name in QUICK)
-    ]
-    rows: list[dict[str, Any]] = []
-    skipped: dict[str, str] = {}
-    for name in track(names, description="pairs", transient=True):
-        absent = [path for path in PAIRS[name].paths if not path.exists()]
-        if absent:
-            skipped[name] = f"{absent[0]} is absent"
-        else:
-            rows += rows_of(name, arguments)
+    names, skipped = present(arguments.only, quick=arguments.quick)
+    rows = [row for name in track(names, description="pairs", transient=True) for row in rows_of(name, arguments)]
     notes = [f"skipped {name}: {reason}" for name, reason in skipped.items()]
     publish("Pairs of real checkpoints", COLUMNS, rows, summarise(rows, skipped), arguments, notes)
 
