@@ -69,5 +69,5 @@ def show_pleas(console: Console, found: Pleas) -> None:
         title="layers solved for",
     )
     if found.losses:
-        first, last = found.losses[0], found.losses[-1]
-        console.line(f"distilled: distance from the mean outputs {first:.4g} in the first pass, {last:.4g} in the last")
+        first, last = found.losses[0], min(found.losses)
+        console.line(f"distilled: distance from the mean outputs {first:.4g} before, {last:.4g} after")

@@ -33,8 +33,8 @@ def test_every_step_of_pleas_comes_nearer(build):
     solved = refit_in_turn(program, [a, b], interpolate(a, b, 0.5), lambda: calls).state
     found = pleas(a, b, program, lambda: calls, passes=20, progress=lambda done, total, _: seen.append((done, total)))
     assert error(program, found.state, [a, b], calls) < error(program, solved, [a, b], calls)
-    assert len(found.losses) == 20
-    assert found.losses[-1] < found.losses[0]
+    assert len(found.losses) == 21
+    assert min(found.losses) < found.losses[0]
     assert seen[-1] == (80, 80)
     assert a.keys() == found.state.keys()
 
@@ -86,3 +86,15 @@ def test_without_data_it_says_so():
     program, _ = built_of(perceptron())
     with pytest.raises(DataError, match="at least one batch, found none"):
         distill(program, [program.state()], program.state(), list, passes=1)
+
+
+def test_a_rate_that_is_too_high_is_lowered_and_the_start_is_never_lost():
+    torch.manual_seed(0)
+    program, spec = built_of(perceptron())
+    a, b = pair(program, spec)
+    calls = calls_of(program, 12)
+    start = refit_in_turn(program, [a, b], interpolate(a, b, 0.5), lambda: calls).state
+    for rate in (1.0, 30.0):
+        found = distill(program, [a, b], start, lambda: calls, passes=3, rate=rate)
+        assert error(program, found.state, [a, b], calls) <= 1.05 * error(program, start, [a, b], calls)
+        assert min(found.losses) <= found.losses[0]

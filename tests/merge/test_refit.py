@@ -126,3 +126,17 @@ def test_real_networks_merge_better_than_their_mean():
     assert accuracy(at_once) >= accuracy(middle) - 0.005
     assert accuracy(in_turn) >= accuracy(middle)
     assert evaluate(program, in_turn, data.evaluation.batches(500)).accuracy > 0.9  # its statistics are right as it is
+
+
+def test_layers_that_share_a_tensor_stay_as_they_are():
+    """The tied head of GPT-2 is its table of embeddings, which no layer may be solved for."""
+    torch.manual_seed(0)
+    program, spec = built_of(gpt2())
+    a, b = (randomized(program.state(), spec, seed) for seed in range(2))
+    middle = interpolate(a, align(a, b, spec).apply(b), 0.5)
+    calls = calls_of(program, 1, 4)
+    for method in METHODS:
+        found = method(program, [a, b], middle, lambda: calls)
+        assert "transformer.wte.weight" not in found.residuals
+        assert found.residuals
+        assert torch.equal(found.state["transformer.wte.weight"], middle["transformer.wte.weight"])

@@ -19,6 +19,8 @@ from weightspace.stats import by_batch
 
 State = Mapping[str, Tensor]
 RATE = 1e-3
+ATTEMPTS, SLOWER = 3, 10
+HELD_OUT = 10  # of so many calls one is held out, where there are as many
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Distilled:
 
     Attributes:
         state: Its weights; running statistics are as they were at the start, and have to be measured again.
-        losses: Mean loss of every pass: squared distance of the outputs from the mean, over its variance.
+        losses: Loss at the start and after every pass, on the calls that were held out: squared distance of the outputs
+            from the mean, over its variance.
     """
 
     state: dict[str, Tensor]
@@ -47,6 +50,9 @@ def distill(
 ) -> Distilled:
     """Trains all parameters by Adam, the rate falling to zero along a cosine; batch norms normalise by the batch.
 
+    A tenth of the calls is held out, and the best that was met on these is returned: never less than the start. Where
+    the first pass leads away from the start, it begins anew at a tenth of the rate.
+
     Args:
         program: The network.
         models: Weights whose mean outputs are the target, in any coordinates.
@@ -63,30 +69,57 @@ def distill(
     calls = list(batches())
     if not calls:
         raise DataError("distillation: expected at least one batch, found none; give data with examples")
-    targets = [_mean([program.outputs(model, inputs) for model in models]) for inputs in calls]
-    scales = [1.0 / max(_variance(each), torch.finfo(torch.float32).tiny) for each in zip(*targets, strict=True)]
-    learned = {name: start[name].detach().clone().requires_grad_() for name in program.parameter_names if name in start}
-    optimiser = torch.optim.Adam(learned.values(), lr=rate)
-    steps = max(1, passes * len(calls))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     random = torch.Generator().manual_seed(seed)
-    losses = []
-    for done in range(passes):
-        total = 0.0
-        for number, at in enumerate(torch.randperm(len(calls), generator=random).tolist(), 1):
-            with by_batch():
-                outputs = program.outputs({**start, **learned}, calls[at], differentiable=True)
-            distances = [(one - two).square().mean() for one, two in zip(outputs, targets[at], strict=True)]
-            loss = torch.stack([scale * each for scale, each in zip(scales, distances, strict=True)]).mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            total += float(loss.detach())
-            if progress is not None:
-                progress(done * len(calls) + number, steps, f"pass {done + 1}, loss {total / number:.4g}")
-        losses.append(total / len(calls))
-    return Distilled({**start, **{name: tensor.detach() for name, tensor in learned.items()}}, tuple(losses))
+    order = torch.randperm(len(calls), generator=random).tolist()
+    held = len(calls) // HELD_OUT
+    teacher = _Teacher(program, models, calls)
+    judged, seen = order[:held] or order, order[held:]
+    steps = max(1, passes * len(seen))
+    best, best_loss = dict(start), teacher.judge(start, judged)
+    for attempt in range(ATTEMPTS):
+        learned = {n: start[n].detach().clone().requires_grad_() for n in program.parameter_names if n in start}
+        optimiser = torch.optim.Adam(learned.values(), lr=rate / SLOWER**attempt)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        losses = [best_loss]
+        for done in range(passes):
+            for number, at in enumerate(torch.randperm(len(seen), generator=random).tolist(), 1):
+                optimiser.zero_grad()
+                teacher.loss({**start, **learned}, seen[at]).backward()
+                optimiser.step()
+                schedule.step()
+                if progress is not None:
+                    progress(done * len(seen) + number, steps, f"pass {done + 1}, loss {losses[-1]:.4g}")
+            current = {**start, **{name: tensor.detach() for name, tensor in learned.items()}}
+            losses.append(teacher.judge(current, judged))
+            if losses[-1] < best_loss:
+                best, best_loss = {name: tensor.clone() for name, tensor in current.items()}, losses[-1]
+            elif done == 0 and attempt + 1 < ATTEMPTS:
+                break  # too fast for this network
+        else:
+            break
+    return Distilled(best, tuple(losses))
+
+
+class _Teacher:
+    """The mean outputs of some networks on calls, and how far others are from them."""
+
+    def __init__(self, program: Program, models: Sequence[State], calls: Sequence[Inputs]) -> None:
+        self._program, self._calls = program, calls
+        self._targets = [_mean([program.outputs(model, inputs) for model in models]) for inputs in calls]
+        spreads = [_variance(each) for each in zip(*self._targets, strict=True)]
+        self._scales = [1.0 / max(spread, torch.finfo(torch.float32).tiny) for spread in spreads]
+
+    def loss(self, state: State, at: int) -> Tensor:
+        """Squared distance from the mean outputs over their variance, on one call, with gradients."""
+        with by_batch():
+            outputs = self._program.outputs(state, self._calls[at], differentiable=True)
+        distances = [(one - two).square().mean() for one, two in zip(outputs, self._targets[at], strict=True)]
+        return torch.stack([scale * each for scale, each in zip(self._scales, distances, strict=True)]).mean()
+
+    def judge(self, state: State, chosen: Sequence[int]) -> float:
+        """The mean over some calls."""
+        with torch.no_grad():
+            return sum(float(self.loss(state, at)) for at in chosen) / len(chosen)
 
 
 def _mean(outputs: list[list[Tensor]]) -> list[Tensor]:

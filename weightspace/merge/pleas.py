@@ -23,7 +23,7 @@ class Pleas:
     Attributes:
         state: The merged weights, in float32 or wider. Statistics of batch norms have to be measured again.
         residuals: For every weight that was solved for what is left of its targets, as a share of their variance.
-        losses: Mean loss of every pass of distillation.
+        losses: See `weightspace.merge.distill.Distilled`.
     """
 
     state: dict[str, Tensor]

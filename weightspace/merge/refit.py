@@ -49,6 +49,7 @@ def refit(
     """Solves every layer for the mean features of some networks, all layers in one pass.
 
     Inputs are the mean inputs of the layer in the networks, targets the mean of what it gives there, before norms.
+    Layers that share a tensor (with a table of embeddings, or with themselves where they run twice) stay as they are.
 
     Args:
         program: The network.
@@ -64,6 +65,7 @@ def refit(
     """
     moments: dict[int, LinearMoments] = {}
     sites: dict[int, Site] = {}
+    number = None
     for number, inputs in enumerate(batches(), 1):
         found = program.sites(inputs)
         sums: dict[int, tuple[Tensor, Tensor]] = {}
@@ -74,18 +76,18 @@ def refit(
             sums[site.number] = here if before is None else (before[0] + here[0], before[1] + here[1])
 
         for model in models:
-            program.watch(model, inputs, found, found.sites, add)
-        for site in found.sites:
+            program.watch(model, inputs, found, found.alone, add)
+        for site in found.alone:
             x, y = sums.pop(site.number)
             sites[site.number] = site
             moments.setdefault(site.number, LinearMoments(site)).add(x / len(models), y / len(models))
         if progress is not None:
-            progress(0, len(found.sites), f"batch {number}")
-    if not moments:
+            progress(0, len(found.alone), f"batch {number}")
+    if number is None:
         raise DataError("least squares: expected at least one batch, found none; give data with examples")
     state, residuals = dict(start), {}
-    for done, (number, site) in enumerate(sites.items(), 1):
-        fitted = moments[number].solve(state[site.weight], ridge=ridge)
+    for done, (at, site) in enumerate(sites.items(), 1):
+        fitted = moments[at].solve(state[site.weight], ridge=ridge)
         state |= _plain(state, site, fitted)
         residuals[site.weight] = fitted.residual
         if progress is not None:
@@ -126,13 +128,13 @@ def refit_in_turn(
     if not calls:
         raise DataError("least squares: expected at least one batch, found none; give data with examples")
     state, residuals = dict(start), {}
-    count = len(program.sites(calls[0]).sites)
+    count = len(program.sites(calls[0]).alone)
     for at in range(count):
-        site = program.sites(calls[0]).sites[at]
+        site = program.sites(calls[0]).alone[at]
         moments = LinearMoments(site)
         for inputs in calls:
             found = program.sites(inputs)
-            here = found.sites[at]
+            here = found.alone[at]
             seen: list[Passing] = []
             for model in (state, *models):
                 program.watch(model, inputs, found, [here], lambda _, passing, seen=seen: seen.append(passing))

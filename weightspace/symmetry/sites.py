@@ -5,6 +5,7 @@ Such a layer is linear in its weights, so that the best weights for given inputs
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,13 @@ class Site:
     sum: int | None
 
     @property
+    def tensors(self) -> tuple[str, ...]:
+        """Its weight and bias, and those of the batch norm after it."""
+        own = [self.weight, self.bias]
+        norm = [] if self.norm is None else [self.norm.scale, self.norm.shift, self.norm.mean, self.norm.variance]
+        return tuple(name for name in (*own, *norm) if name)
+
+    @property
     def last(self) -> int:
         """The last operator that belongs to it."""
         if self.sum is not None:
@@ -103,6 +111,14 @@ class Sites:
     sequence: tuple[str, ...]
     sites: tuple[Site, ...]
     whole: frozenset[str] = frozenset()
+
+    @property
+    def alone(self) -> tuple[Site, ...]:
+        """Sites that nothing else shares a tensor with: not tied to a table of embeddings, and run once."""
+        uses = Counter(name for site in self.sites for name in site.tensors)
+        return tuple(
+            site for site in self.sites if all(name in self.whole and uses[name] == 1 for name in site.tensors)
+        )
 
 
 def derive_sites(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Sites:
