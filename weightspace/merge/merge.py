@@ -56,12 +56,12 @@ def merge(
         CheckpointMismatchError: `a` and `b` differ in a name or a shape.
         DataError: `batches` is empty or too small to measure on.
     """
+    if program is not None and batches is not None:
+        return finished(interpolate(a, b, t), a, program, batches)
     if not _has_statistics(a, program):
         return Merged(merge_interpolate(a, b, t), "none")
-    if program is None or batches is None:
-        note = "statistics of batch norms were interpolated, which often ruins a merge; give data to measure them"
-        return Merged(merge_interpolate(a, b, t), "interpolated", (note,))
-    return finished(interpolate(a, b, t), a, program, batches)
+    note = "statistics of batch norms were interpolated, which often ruins a merge; give data to measure them"
+    return Merged(merge_interpolate(a, b, t), "interpolated", (note,))
 
 
 def finished(

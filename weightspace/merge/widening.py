@@ -17,10 +17,11 @@ from weightspace.errors import SourceError, SpecError
 from weightspace.merge.combine import combine
 from weightspace.merge.homes import Homes
 from weightspace.source import Program
-from weightspace.symmetry import Spec, randomized
+from weightspace.symmetry import Group, Spec, randomized
 from weightspace.symmetry.sites import Sites
 from weightspace.symmetry.verify import relative_error
 
+State = Mapping[str, Tensor]
 TOLERANCE = 1e-9  # of the outputs, in float64
 
 
@@ -52,10 +53,14 @@ def widening_of(program: Program, spec: Spec, *, seed: int = 0) -> Widening:
     """
     sites = program.sites(program.inputs)
     reads = reads_of(sites)
-    state = randomized(program.state(), spec, seed)
+    state, strangers = (randomized(program.state(), spec, seed + offset) for offset in range(2))
+    expected = program.outputs(state)
     groups, refused = [], {}
     for group in spec.groups:
-        reason = _refusal(spec, sites, group.name) or _mixing(program, spec, reads, state, group.name, seed)
+        reason = _refusal(spec, sites, group)
+        if reason is None:
+            homes, models = _with_strangers(spec, reads, state, strangers, group)
+            reason = _mixing(program, combine(homes, models, reads), expected)
         if reason is None:
             groups.append(group.name)
         else:
@@ -74,38 +79,41 @@ def reads_of(sites: Sites) -> dict[str, frozenset[int]]:
     return found
 
 
-def _refusal(spec: Spec, sites: Sites, name: str) -> str | None:
+def _refusal(spec: Spec, sites: Sites, group: Group) -> str | None:
     """Why a group may not grow, as far as the spec says."""
-    group = next(group for group in spec.groups if group.name == name)
-    if group.depends_on or any(name in other.depends_on for other in spec.all_groups):
+    if group.depends_on or any(group.name in other.depends_on for other in spec.all_groups):
         return "it is nested with other groups"
-    for tensor, axis in spec.occurrences(name):
+    for tensor, axis in spec.occurrences(group.name):
         if tensor not in sites.whole:
             return f"{tensor} is more than the weight or bias of a layer, or of a batch norm"
         try:
-            Homes(spec, {name: group.size + 1}, ()).axis(spec.tensors[tensor].axes[axis])
+            Homes(spec, {group.name: group.size + 1}, ()).axis(spec.tensors[tensor].axes[axis])
         except SpecError as error:
             return f"{tensor}: {error}"
     return None
 
 
-def _mixing(
-    program: Program, spec: Spec, reads: Mapping[str, frozenset[int]], state: dict[str, Tensor], name: str, seed: int
-) -> str | None:
-    """Why a group may not grow, as its network shows when it does."""
-    size = next(group.size for group in spec.groups if group.name == name)
-    strangers = randomized(program.state(), spec, seed + 1)
+def _with_strangers(
+    spec: Spec, reads: Mapping[str, frozenset[int]], state: State, strangers: State, group: Group
+) -> tuple[Homes, tuple[State, State]]:
+    """A network beside one whose units in a group are others, that nothing reads."""
     one, other = dict(state), dict(state)
-    for tensor in dict.fromkeys(tensor for tensor, _ in spec.occurrences(name)):
-        axes = {axis for carrier, axis in spec.occurrences(name) if carrier == tensor}
-        if axes <= reads.get(tensor, frozenset()):
+    axes: dict[str, set[int]] = {}
+    for tensor, axis in spec.occurrences(group.name):
+        axes.setdefault(tensor, set()).add(axis)
+    for tensor, carrying in axes.items():
+        if carrying <= reads.get(tensor, frozenset()):
             one[tensor], other[tensor] = 2 * state[tensor], 0 * state[tensor]  # the mean is what it was
         else:
             other[tensor] = strangers[tensor]
-    homes = Homes.partial(spec, {name: torch.ones(size, dtype=torch.bool)})
+    return Homes.partial(spec, {group.name: torch.ones(group.size, dtype=torch.bool)}), (one, other)
+
+
+def _mixing(program: Program, grown: State, expected: list[Tensor]) -> str | None:
+    """Why a group may not grow, as its network shows when it does."""
     try:
-        after = program.outputs(combine(homes, (one, other), reads))
+        after = program.outputs(grown)
     except SourceError as error:
         return f"the network does not take more of them ({error})"
-    error = relative_error(after, program.outputs(state))
+    error = relative_error(after, expected)
     return None if error <= TOLERANCE else "something in the network mixes them, such as a norm over all of them"

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from typing_extensions import override
 
 from weightspace.errors import SourceError
-from weightspace.symmetry.taps import is_silent, plain_name
+from weightspace.symmetry.sequence import is_silent, plain_name
 from weightspace.symmetry.trace import without_fast_path
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
@@ -27,6 +27,8 @@ from weightspace.symmetry.taps import Taps, derive_taps
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Kind = TypeVar("Kind")
 
 
 class Program:
@@ -192,11 +194,7 @@ class Program:
         Raises:
             TraceError: The forward pass cannot be recorded.
         """
-        shapes = tuple(tensor.shape for tensor in inputs.tensors())
-        if shapes not in self._taps:
-            call = inputs.cast(torch.float32, "cpu")
-            self._taps[shapes] = derive_taps(self._module, call.args, call.kwargs)
-        return self._taps[shapes]
+        return self._derived(self._taps, derive_taps, inputs)
 
     def visit(self, state: Mapping[str, Tensor], inputs: Inputs, taps: Taps, visit: Visit) -> None:
         """Run the network without gradients and show the values at the taps as they come into being.
@@ -218,11 +216,7 @@ class Program:
         Raises:
             TraceError: The forward pass cannot be recorded.
         """
-        shapes = tuple(tensor.shape for tensor in inputs.tensors())
-        if shapes not in self._sites:
-            call = inputs.cast(torch.float32, "cpu")
-            self._sites[shapes] = derive_sites(self._module, call.args, call.kwargs)
-        return self._sites[shapes]
+        return self._derived(self._sites, derive_sites, inputs)
 
     def watch(
         self, state: Mapping[str, Tensor], inputs: Inputs, sites: Sites, chosen: Sequence[Site], watch: Watch
@@ -265,6 +259,14 @@ class Program:
             path = getattr(state, "path", None)
             where = f"{path}: " if path is not None else ""
             raise CheckpointMismatchError(f"{where}{problems[0]} in {self._label}{more}; {advice}")
+
+    def _derived(self, known: dict[tuple[torch.Size, ...], Kind], derive: Callable[..., Kind], inputs: Inputs) -> Kind:
+        """What is derived from the trace of a call, once for inputs of the same shapes."""
+        shapes = tuple(tensor.shape for tensor in inputs.tensors())
+        if shapes not in known:
+            call = inputs.cast(torch.float32, "cpu")
+            known[shapes] = derive(self._module, call.args, call.kwargs)
+        return known[shapes]
 
     def _run(
         self,

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from weightspace.symmetry.call import Call, TensorRef
-from weightspace.symmetry.taps import is_silent, plain_name
+from weightspace.symmetry.sequence import numbered
 from weightspace.symmetry.trace import Trace, trace
 
 _BATCH_NORMS = ("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "batch_norm")
@@ -135,14 +135,11 @@ def derive_sites(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, 
         TraceError: If the forward pass cannot be recorded.
     """
     recorded = trace(module, args, kwargs)
-    loud = [number for number, name in enumerate(recorded.sequence) if not is_silent(name)]
-    place = {number: at for at, number in enumerate(loud)}
-    numbered = [
-        (place[number], call) for number, call in zip(recorded.numbers, recorded.calls, strict=True) if number in place
-    ]
-    finder = _Finder(recorded, numbered)
-    found = [site for number, call in numbered if (site := finder.site(number, call)) is not None]
-    return Sites(tuple(plain_name(recorded.sequence[number]) for number in loud), tuple(found), finder.whole(found))
+    sequence, calls = numbered(recorded)
+    loud = [(number, call) for number, call in calls if number is not None]
+    finder = _Finder(recorded, loud)
+    found = [site for number, call in loud if (site := finder.site(number, call)) is not None]
+    return Sites(sequence, tuple(found), finder.whole(found))
 
 
 class _Finder:

@@ -22,11 +22,10 @@ from weightspace.symmetry.derive import axes_of, is_free, named_spec
 from weightspace.symmetry.group import Group
 from weightspace.symmetry.label import Atom, Labels, Varying, leaf_labels, resolve
 from weightspace.symmetry.propagate import propagate
+from weightspace.symmetry.sequence import numbered
 from weightspace.symmetry.spec import Spec
 from weightspace.symmetry.trace import trace
 
-# Operators that change no value. Which of them run depends on where the tensors are, not on the network.
-_SILENT = frozenset({"_to_copy", "alias", "as_strided_", "clone", "detach", "lift_fresh", "_local_scalar_dense"})
 _RESHAPING = frozenset({"_unsafe_view", "_reshape_copy", "unsafe_split", "unsafe_split_with_sizes"})
 
 Depth = Literal["made", "read", "all"]
@@ -105,22 +104,8 @@ def derive_taps(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, A
     recorded = trace(module, args, kwargs)
     context = propagate(recorded)
     spec, names = named_spec(context, is_free)
-    loud = [number for number, name in enumerate(recorded.sequence) if not is_silent(name)]
-    place = {number: at for at, number in enumerate(loud)}
-    found = _Finder(context, spec, names).run(
-        [(place.get(number), call) for number, call in zip(recorded.numbers, recorded.calls, strict=True)]
-    )
-    return Taps(spec, tuple(plain_name(recorded.sequence[number]) for number in loud), tuple(found))
-
-
-def is_silent(name: str) -> bool:
-    """Whether an operator, by its full name, changes no value."""
-    return name.split(".")[1] in _SILENT
-
-
-def plain_name(name: str) -> str:
-    """The full name of an operator, the same for views and for copies where the layout in memory allows no view."""
-    return name.replace("._unsafe_view.", ".view.")
+    sequence, calls = numbered(recorded)
+    return Taps(spec, sequence, tuple(_Finder(context, spec, names).run(calls)))
 
 
 class _Finder:
