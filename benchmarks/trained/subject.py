@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -66,12 +66,15 @@ class Subject:
         self.measure = pair.measure
         self.measured = self._count()
 
-    def score(self, state: State) -> float:
-        """How good a network is, in the measure of the pair."""
+    def score(self, state: State, program: Program | None = None) -> float:
+        """How good a network is, in the measure of the pair: a merged one may have a program of its own."""
+        program = program or self.program
         if self._labelled is not None:
-            return 100 * evaluate(self.program, state, self.labelled()).accuracy
+            return 100 * evaluate(program, state, self.labelled()).accuracy
         calls = list(self._drawn(1000, 0, 10)) if self._rows is None else list(self._calls(self._rows[1], 64))
-        return DataLoss(self.program, self.a, self.b).mean(state, calls)
+        if program is self.program:
+            return DataLoss(self.program, self.a, self.b).mean(state, calls)
+        return self._loss(lambda inputs: program.outputs(state, program.inputs.with_tensors(inputs.tensors()))[0])
 
     def ensemble(self) -> float:
         """How good the mean of the outputs of both networks is, in the same measure."""
@@ -83,18 +86,29 @@ class Subject:
             return 100 * right / self.measured
         if self._rows is None:
             return 0.0  # the mean of the outputs is what distances are measured from
+        return self._loss(self._mean_output)
+
+    def _loss(self, outputs: Callable[[Inputs], Tensor]) -> float:
+        """Loss of a text in nats, or distance from the mean outputs over their variance."""
+        if self._rows is None:
+            far = spread = 0.0
+            for inputs in self._drawn(1000, 0, 10):
+                target = self._mean_output(inputs)
+                far += float((outputs(inputs) - target).square().mean())
+                spread += float(target.var(correction=0))
+            return far / spread
         losses = []
         for rows in self._rows[1].split(64):
-            scores = self._mean_output(self.program.inputs_for(rows))
+            scores = outputs(self.program.inputs_for(rows))
             losses.append(F.cross_entropy(scores[:, :-1].flatten(0, 1), rows[:, 1:].flatten()))
         return float(torch.stack(losses).mean())
 
     def _mean_output(self, inputs: Inputs) -> Tensor:
         return (self.program.outputs(self.a, inputs)[0] + self.program.outputs(self.b, inputs)[0]) / 2
 
-    def reset(self, state: State) -> dict[str, Tensor]:
-        """The network with its statistics measured again."""
-        return reset_batchnorm(self.program, state, self.statistics())
+    def reset(self, state: State, program: Program | None = None) -> dict[str, Tensor]:
+        """A network with its statistics measured again."""
+        return reset_batchnorm(program or self.program, state, self.statistics())
 
     def statistics(self) -> Iterator[Batch]:
         """Shuffled training examples to measure statistics on."""

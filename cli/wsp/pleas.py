@@ -49,7 +49,7 @@ def merged_by_pleas(
     samples = pair.request.match_samples
     with console.progress("merging") as step:
         found = pleas(
-            a, b, program, lambda: (program.inputs_for(x) for x, _ in data.training(samples)),
+            (a, b), program, lambda: (program.inputs_for(x) for x, _ in data.training(samples)),
             passes=passes, seed=pair.request.seed, progress=step,
         )  # fmt: skip
     whole = interpolate(on(pair.device, result.a), on(pair.device, result.aligned), 0.5)

@@ -31,7 +31,7 @@ def test_every_step_of_pleas_comes_nearer(build):
     calls = calls_of(program, 4, 16)
     seen: list[tuple[int, int]] = []
     solved = refit_in_turn(program, [a, b], interpolate(a, b, 0.5), lambda: calls).state
-    found = pleas(a, b, program, lambda: calls, passes=20, progress=lambda done, total, _: seen.append((done, total)))
+    found = pleas((a, b), program, lambda: calls, passes=20, progress=lambda done, total, _: seen.append((done, total)))
     assert error(program, found.state, [a, b], calls) < error(program, solved, [a, b], calls)
     assert len(found.losses) == 21
     assert min(found.losses) < found.losses[0]
@@ -75,7 +75,7 @@ def test_without_passes_it_is_least_squares_alone():
     program, spec = built_of(perceptron())
     a, b = pair(program, spec)
     calls = calls_of(program)
-    found = pleas(a, b, program, lambda: calls, passes=0)
+    found = pleas((a, b), program, lambda: calls, passes=0)
     solved = refit_in_turn(program, [a, b], interpolate(a, b, 0.5), lambda: calls)
     assert all(torch.equal(found.state[name], solved.state[name]) for name in a)
     assert found.residuals == solved.residuals

@@ -9,15 +9,14 @@ from torch import Tensor, nn
 from tests.align.networks import Network, built_of, cnn, gpt2, llama, resnet20
 from tests.merge.test_refit import calls_of, error, perceptron
 from weightspace.align import align
-from weightspace.errors import SpecError
 from weightspace.evaluate import interpolate
 from weightspace.merge import refit_in_turn
 from weightspace.merge.combine import combine
 from weightspace.merge.homes import Homes
+from weightspace.merge.wide import Wide
 from weightspace.merge.widening import Widening, widening_of
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import Spec, randomized
-from weightspace.symmetry.axis import FixedAxis, GroupAxis, ProductAxis, Run, SumAxis
 
 State = dict[str, Tensor]
 
@@ -113,21 +112,20 @@ def test_more_units_come_nearer_to_the_mean_outputs():
     calls = calls_of(program)
     errors = []
     for share in (0.0, 0.5, 1.0):
-        homes = Homes.partial(spec, apart(spec, widening.groups, share))
-        start = combine(homes, (a, aligned), widening.reads)
-        found = refit_in_turn(program, (a, aligned), start, lambda: calls, homes=homes, ridge=1e-8).state
-        errors.append(error(program, found, [a, aligned], calls))
+        wide = Wide.of(widening, Homes.partial(spec, apart(spec, widening.groups, share)), (a, aligned))
+        found = refit_in_turn(program, (a, aligned), wide.state, lambda: calls, wide=wide, ridge=1e-8).state
+        errors.append(error(program, found, [a, aligned], calls, wide.program))
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 1e-10
 
 
 def test_with_all_units_together_least_squares_is_what_it_is_without_homes():
-    program, spec, _, a, b = made(cnn)
+    program, spec, widening, a, b = made(cnn)
     calls = calls_of(program, 2, 8)
-    start = interpolate(a, b, 0.5)
-    homes = Homes(spec, {}, ({}, {}))
-    one, two = (refit_in_turn(program, (a, b), start, lambda: calls, homes=each).state for each in (None, homes))
-    for name in one:
+    wide = Wide.of(widening, Homes(spec, {}, ({}, {})), (a, b))
+    one = refit_in_turn(program, (a, b), interpolate(a, b, 0.5), lambda: calls).state
+    two = refit_in_turn(program, (a, b), wide.state, lambda: calls, wide=wide).state
+    for name in two:
         torch.testing.assert_close(one[name], two[name])
 
 
@@ -141,41 +139,10 @@ def test_a_norm_over_units_keeps_them_from_growing():
     assert "mixes them" in widening.refused[spec.groups[0].name]
 
 
-def test_of_transformers_hidden_units_may_grow_where_no_code_holds_their_number():
+def test_hidden_units_of_transformers_may_grow_whatever_their_code_holds():
     pytest.importorskip("transformers")
-    _, spec, widening, _, _ = made(llama)
-    assert widening.groups
-    assert all("mlp" in name for name in widening.groups)
-    assert set(widening.groups) | set(widening.refused) == {group.name for group in spec.groups}
-    _, _, widening, _, _ = made(gpt2)  # its layers reshape to the width that they were built with
-    assert widening.groups == ()
-    assert any("does not take more" in reason for reason in widening.refused.values())
-
-
-def test_axes_grow_part_by_part():
-    _, spec, _, _, _ = made(perceptron)
-    name, size = spec.groups[0].name, spec.groups[0].size
-    chosen = torch.zeros(size, dtype=torch.bool)
-    chosen[[1, 3]] = True
-    homes = Homes.partial(spec, {name: chosen})
-    axis = SumAxis(
-        (FixedAxis(2, "input"), ProductAxis((GroupAxis(name, size), FixedAxis(3, "positions")))),
-        (Run(0, 0, 2), Run(1, 0, 3 * size)),
-    )
-    assert homes.axis(axis).size == 2 + 3 * (size + 2)
-    first, second = homes.positions(0, axis), homes.positions(1, axis)
-    assert first.tolist() == list(range(2 + 3 * size))
-    assert second[:5].tolist() == [0, 1, 2, 3, 4]  # slot 0 is shared
-    assert second[5:8].tolist() == [2 + 3 * size, 3 + 3 * size, 4 + 3 * size]  # slot 1 has a home behind all others
-    scattered = SumAxis((GroupAxis(name, size), FixedAxis(2, "pad")), (Run(0, 0, 2), Run(1, 0, 2), Run(0, 2, size - 2)))
-    with pytest.raises(SpecError, match="scattered"):
-        homes.axis(scattered)
-
-
-def test_homes_that_do_not_fit_are_refused():
-    _, spec, _, _, _ = made(perceptron)
-    name = spec.groups[0].name
-    with pytest.raises(SpecError, match="expected a movable group"):
-        Homes(spec, {"nothing": 3}, ({}, {}))
-    with pytest.raises(SpecError, match="homes from 0 to 3"):
-        Homes(spec, {name: 4}, ({name: torch.arange(spec.groups[0].size)},))
+    for build in (llama, gpt2):  # layers of the second reshape to the width that they were built with
+        _, spec, widening, _, _ = made(build)
+        assert widening.groups
+        assert all("mlp" in name for name in widening.groups)
+        assert set(widening.groups) | set(widening.refused) == {group.name for group in spec.groups}

@@ -14,7 +14,8 @@ from weightspace.checkpoint import open_checkpoint
 from weightspace.data import open_data
 from weightspace.errors import DataError
 from weightspace.evaluate import evaluate, interpolate
-from weightspace.merge.refit import refit, refit_in_turn
+from weightspace.merge.in_turn import refit_in_turn
+from weightspace.merge.refit import refit
 from weightspace.source import Inputs, Program, resolve_source
 from weightspace.stats import reset_batchnorm
 from weightspace.symmetry import derive, randomized
@@ -41,12 +42,18 @@ def calls_of(program: Program, count: int = 6, size: int = 32) -> list[Inputs]:
     return [program.inputs.map_tensors(anew) for _ in range(count)]
 
 
-def error(program: Program, state: dict[str, Tensor], ends: list[dict[str, Tensor]], calls: list[Inputs]) -> float:
+def error(
+    program: Program,
+    state: dict[str, Tensor],
+    ends: list[dict[str, Tensor]],
+    calls: list[Inputs],
+    merged: Program | None = None,
+) -> float:
     """Mean squared distance of the output from the mean of the outputs of some networks, over its variance."""
     left = spread = 0.0
     for inputs in calls:
         target = torch.stack([program.outputs(end, inputs)[0] for end in ends]).mean(0)
-        left += float((program.outputs(state, inputs)[0] - target).square().mean())
+        left += float(((merged or program).outputs(state, inputs)[0] - target).square().mean())
         spread += float(target.var(correction=0))
     return left / spread
 

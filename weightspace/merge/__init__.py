@@ -3,11 +3,15 @@
 from weightspace.merge.combine import combine
 from weightspace.merge.distill import Distilled, distill
 from weightspace.merge.homes import Homes
-from weightspace.merge.interpolate import interpolate, merge_interpolate
+from weightspace.merge.in_turn import refit_in_turn
+from weightspace.merge.interpolate import average, interpolate, merge_interpolate
 from weightspace.merge.merge import Merged, finished, merge
 from weightspace.merge.partial import least_alike
 from weightspace.merge.pleas import PASSES, Pleas, pleas
-from weightspace.merge.refit import Refitted, refit, refit_in_turn
+from weightspace.merge.refit import Refitted, refit
+from weightspace.merge.sized import Sized, sized
+from weightspace.merge.stored import Stored
+from weightspace.merge.wide import Wide
 from weightspace.merge.widening import Widening, widening_of
 
 __all__ = [
@@ -17,7 +21,11 @@ __all__ = [
     "Merged",
     "Pleas",
     "Refitted",
+    "Sized",
+    "Stored",
+    "Wide",
     "Widening",
+    "average",
     "combine",
     "distill",
     "finished",
@@ -28,5 +36,6 @@ __all__ = [
     "pleas",
     "refit",
     "refit_in_turn",
+    "sized",
     "widening_of",
 ]

@@ -44,6 +44,7 @@ def distill(
     batches: Callable[[], Iterable[Inputs]],
     *,
     passes: int,
+    student: Program | None = None,
     rate: float = RATE,
     seed: int = 0,
     progress: Callable[[int, int, str], None] | None = None,
@@ -54,11 +55,12 @@ def distill(
     the first pass leads away from the start, it begins anew at a tenth of the rate.
 
     Args:
-        program: The network.
+        program: The network of the models.
         models: Weights whose mean outputs are the target, in any coordinates.
         start: The weights to start from.
         batches: Starts a pass over unlabelled calls of the network, the same ones every time.
         passes: Passes over them.
+        student: The network to be trained, where it is another one than that of the models.
         rate: Learning rate.
         seed: Seed of the order of calls.
         progress: Called with (steps done, steps, what is going on).
@@ -72,12 +74,13 @@ def distill(
     random = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(calls), generator=random).tolist()
     held = len(calls) // HELD_OUT
-    teacher = _Teacher(program, models, calls)
+    student = student or program
+    teacher = _Teacher(program, models, student, calls)
     judged, seen = order[:held] or order, order[held:]
     steps = max(1, passes * len(seen))
     best, best_loss = dict(start), teacher.judge(start, judged)
     for attempt in range(ATTEMPTS):
-        learned = {n: start[n].detach().clone().requires_grad_() for n in program.parameter_names if n in start}
+        learned = {n: start[n].detach().clone().requires_grad_() for n in student.parameter_names if n in start}
         optimiser = torch.optim.Adam(learned.values(), lr=rate / SLOWER**attempt)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         losses = [best_loss]
@@ -103,8 +106,8 @@ def distill(
 class _Teacher:
     """The mean outputs of some networks on calls, and how far others are from them."""
 
-    def __init__(self, program: Program, models: Sequence[State], calls: Sequence[Inputs]) -> None:
-        self._program, self._calls = program, calls
+    def __init__(self, program: Program, models: Sequence[State], student: Program, calls: Sequence[Inputs]) -> None:
+        self._student, self._calls = student, [student.inputs.with_tensors(inputs.tensors()) for inputs in calls]
         self._targets = [_mean([program.outputs(model, inputs) for model in models]) for inputs in calls]
         spreads = [_variance(each) for each in zip(*self._targets, strict=True)]
         self._scales = [1.0 / max(spread, torch.finfo(torch.float32).tiny) for spread in spreads]
@@ -112,7 +115,7 @@ class _Teacher:
     def loss(self, state: State, at: int) -> Tensor:
         """Squared distance from the mean outputs over their variance, on one call, with gradients."""
         with by_batch():
-            outputs = self._program.outputs(state, self._calls[at], differentiable=True)
+            outputs = self._student.outputs(state, self._calls[at], differentiable=True)
         distances = [(one - two).square().mean() for one, two in zip(outputs, self._targets[at], strict=True)]
         return torch.stack([scale * each for scale, each in zip(self._scales, distances, strict=True)]).mean()
 

@@ -8,6 +8,7 @@ the merged network leads the mean over the units of a home, out of it a copy for
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,27 +52,34 @@ class Homes:
                     )
 
     @classmethod
-    def partial(cls, spec: Spec, apart: Mapping[str, Tensor]) -> Homes:
-        """Of two aligned networks: pairs of units share a home, but for those that are kept apart.
+    def partial(cls, spec: Spec, apart: Mapping[str, Tensor], networks: int = 2) -> Homes:
+        """Of aligned networks: units that match share a home, but for those that are kept apart.
 
         Args:
             spec: The symmetry of the networks.
-            apart: For groups that are to grow bool (n,): whether the units in a slot stay apart. Those of the second
-                network come after all of the first.
+            apart: For groups that are to grow bool (n,): whether the units in a slot stay apart. Those of the first
+                network come first, then those that are merged, then those of the second and further ones, so that of
+                two networks each one's are one stretch.
+            networks: How many networks there are.
         """
-        sizes, first, second = {}, {}, {}
+        sizes: dict[str, int] = {}
+        units: tuple[dict[str, Tensor], ...] = tuple({} for _ in range(networks))
         for name, chosen in apart.items():
-            n = len(chosen)
-            sizes[name] = n + int(chosen.sum())
-            first[name] = torch.arange(n)
-            second[name] = torch.where(chosen, n + chosen.cumsum(0) - 1, torch.arange(n))
-        return cls(spec, sizes, (first, second))
+            n, extra = len(chosen), int(chosen.sum())
+            sizes[name] = n + (networks - 1) * extra
+            merged, alone = extra + (~chosen).cumsum(0) - 1, chosen.cumsum(0) - 1
+            for network, own in enumerate(units):
+                begin = 0 if network == 0 else n + (network - 1) * extra
+                own[name] = torch.where(chosen, begin + alone, merged)
+        return cls(spec, sizes, units)
 
     def axis(self, axis: Axis) -> Axis:
         """An axis as it is in the merged network.
 
+        New units of a group that lies scattered among others are part of its last stretch.
+
         Raises:
-            SpecError: A group that grows lies scattered among others: no one can say where its new units belong.
+            SpecError: What lies scattered is not a group alone.
         """
         match axis:
             case GroupAxis(group, size):
@@ -82,21 +90,29 @@ class Homes:
                 return ProductAxis(tuple(self.axis(factor) for factor in factors))
             case SumAxis(parts, runs):
                 grown = tuple(self.axis(part) for part in parts)
-                if grown == parts:
-                    return axis
-                if len(runs) != len(parts):
-                    raise SpecError("expected a concatenation of whole parts, found some that lie scattered")
-                return SumAxis(grown, tuple(Run(run.part, 0, grown[run.part].size) for run in runs))
+                count = Counter(run.part for run in runs)
+                if any(count[at] > 1 for at in _changed(parts, grown)):
+                    raise SpecError("expected a group alone or one stretch, found a structure that lies scattered")
+                return SumAxis(grown, tuple(_run(run, parts[run.part], grown[run.part]) for run in runs))
 
     def positions(self, network: int, axis: Axis) -> Tensor:
         """Where the indices of an axis of one network go, int64 of its size."""
         own, found = self.units[network], torch.empty(axis.size, dtype=torch.int64)
+        if not self.sizes:
+            return torch.arange(axis.size)
         for before, after in zip(axis_pieces(axis), axis_pieces(self.axis(axis)), strict=True):
             homes = [
                 torch.arange(size) if group is None or group not in self.sizes else own[group]
                 for group, size in zip(before.groups, before.index.shape, strict=True)
             ]
             found[before.index] = after.index[tuple(torch.meshgrid(*homes, indexing="ij"))] if homes else after.index
+        return found
+
+    def present(self, axis: Axis) -> Tensor:
+        """Which networks have a unit at the indices of an axis of the merged network, bool (networks, its size)."""
+        found = torch.zeros(len(self.units), self.axis(axis).size, dtype=torch.bool)
+        for network, own in enumerate(found):
+            own[self.positions(network, axis)] = True
         return found
 
     def mean(self, values: Sequence[Tensor], axis: Axis, dim: int) -> Tensor:
@@ -116,3 +132,15 @@ class Homes:
         for where, each in zip(places, values, strict=True):
             total.index_add_(dim, where, each)
         return total / count.clamp(min=1).reshape([-1 if at == dim % total.dim() else 1 for at in range(total.dim())])
+
+
+def _changed(parts: Sequence[Axis], grown: Sequence[Axis]) -> list[int]:
+    """Numbers of the parts that are more than a group and change their size."""
+    pairs = enumerate(zip(parts, grown, strict=True))
+    return [at for at, (one, two) in pairs if one.size != two.size and not isinstance(one, GroupAxis)]
+
+
+def _run(run: Run, part: Axis, grown: Axis) -> Run:
+    """A stretch of a part as it is in the merged network."""
+    last = run.start + run.length == part.size
+    return Run(run.part, run.start, grown.size - run.start) if last else run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -28,6 +28,21 @@ def interpolate(a: Mapping[str, Tensor], b: Mapping[str, Tensor], t: float) -> d
     """
     _check_names(a, b)
     return {name: _point(name, tensor, b[name], t) for name, tensor in a.items()}
+
+
+def average(models: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of the weights of some networks, one or more.
+
+    Returns:
+        As of `interpolate`.
+
+    Raises:
+        CheckpointMismatchError: A tensor that not all of them have, or with two shapes.
+    """
+    found = interpolate(models[0], models[0], 0.0)
+    for number, other in enumerate(models[1:], 2):
+        found = interpolate(found, other, 1.0 / number)
+    return found
 
 
 def merge_interpolate(a: Mapping[str, Tensor], b: Mapping[str, Tensor], t: float = 0.5) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,11 @@ class Inputs:
 
         self.map_tensors(note)
         return found
+
+    def with_tensors(self, tensors: Iterable[torch.Tensor]) -> Inputs:
+        """Return the same call with other tensors in place of its own, in order."""
+        given = iter(tensors)
+        return self.map_tensors(lambda _: next(given))
 
     def cast(self, dtype: torch.dtype, device: torch.device | str) -> Inputs:
         """Return the call with floating tensors as `dtype` and every tensor on `device`."""

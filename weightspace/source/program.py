@@ -13,7 +13,9 @@ from torch.func import functional_call
 from weightspace.errors import CheckpointMismatchError, DataError, SourceError, WeightspaceError
 from weightspace.outputs import result_tensors
 from weightspace.source.base import Inputs, Labelled, Source
+from weightspace.source.exported import Exported, export
 from weightspace.source.following import following
+from weightspace.source.generated import generated
 from weightspace.source.mismatch import COUNTER, mismatches
 from weightspace.source.precision import InDouble
 from weightspace.source.random_state import fixed_random_state
@@ -77,6 +79,7 @@ class Program:
         self._constants = {name: buffer for name, buffer in module.named_buffers() if name not in own}
         self._taps: dict[tuple[torch.Size, ...], Taps] = {}
         self._sites: dict[tuple[torch.Size, ...], Sites] = {}
+        self._exported: Exported | None = None
 
     @classmethod
     def from_source(cls, source: Source, seed: int = 0, *, meta: bool = False) -> Program:
@@ -93,6 +96,13 @@ class Program:
         return cls(
             source.build(meta=meta), source.example_inputs(seed=seed), label=source.label, ignores=source.ignores
         )
+
+    @classmethod
+    def from_exported(cls, exported: Exported, label: str = "the network") -> Program:
+        """The network of a graph, with the tensors of the graph."""
+        program = cls(generated(exported), exported.inputs, label=label)
+        program._exported = exported
+        return program
 
     @property
     def parameters(self) -> int:
@@ -235,6 +245,16 @@ class Program:
         """
         with suppress(Enough):
             self._run(state, inputs, lambda: following(Watching(sites, chosen, watch, self._label)))
+
+    def exported(self) -> Exported:
+        """The network as a graph of operators, with its own weights.
+
+        Raises:
+            SourceError: `torch.export` does not understand its code.
+        """
+        if self._exported is None:
+            self._exported = export(self._module, self.inputs, self._label)
+        return self._exported
 
     def check_state(
         self, state: Mapping[str, Any], *, advice: str = "pass the --arch that these weights were trained with"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,9 +43,17 @@ class LinearMoments:
         count: Samples so far: rows of a matrix, or positions of a convolution.
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *, share: float = 1.0, seed: int = 0) -> None:
+        """Begins a sum.
+
+        Args:
+            site: The layer.
+            share: Share of the rows, or of the positions of a convolution, that count, chosen anew for every batch.
+            seed: Seed of the choice.
+        """
         self.count = 0
-        self._site = site
+        self._site, self._share = site, share
+        self._random = torch.Generator().manual_seed(seed)
         self._gram: Tensor | None = None  # (groups, d + 1, d + 1), the last row of which are ones
         self._cross: Tensor | None = None  # (groups, out, d + 1)
         self._square = self._sum = torch.zeros(())
@@ -57,7 +65,7 @@ class LinearMoments:
             inputs: What goes into the layer, any floating type: (rows, in), or (N, in, positions...).
             targets: What ought to come out, of the shape of what does.
         """
-        for x, y in _rows(inputs, targets, self._site.convolution):
+        for x, y in _rows(inputs, targets, self._site.convolution, self._choice(targets)):
             x = F.pad(x.double(), (0, 1), value=1.0)
             y = y.double()
             gram, cross = x.mT @ x, y.mT @ x
@@ -67,7 +75,15 @@ class LinearMoments:
             self._sum = self._sum + y.sum(1)
             self.count += x.shape[1]
 
-    def solve(self, start: Tensor, *, ridge: float) -> Fitted:
+    def _choice(self, targets: Tensor) -> Tensor | None:
+        """Which rows or positions count, int64; None for all."""
+        if self._share >= 1.0:
+            return None
+        count = len(targets) if self._site.convolution is None else targets[0, 0].numel()
+        chosen = torch.randperm(count, generator=self._random)[: max(1, round(self._share * count))]
+        return chosen.to(targets.device)
+
+    def solve(self, start: Tensor, *, ridge: float, blocks: Sequence[tuple[Tensor, Tensor]] | None = None) -> Fitted:
         """The weights with the least squared error, drawn a little towards where they start.
 
         Minimises ``|W Z - Y|^2 + ridge * s |W - W0|^2`` with s the mean square of an input (PLeaS: Nasery et al. 2024,
@@ -76,6 +92,8 @@ class LinearMoments:
         Args:
             start: Where the weights start, of the shape of the parameter.
             ridge: Weight of the start, relative to the mean square of the inputs.
+            blocks: Which outputs may read which inputs, int64 indices of both, where not all read all: every output
+                in one of them. Everything else is zero.
 
         Raises:
             ValueError: No samples were added.
@@ -86,9 +104,12 @@ class LinearMoments:
         wide = start.double().mT if self._site.transposed else start.double()
         begin = F.pad(wide.reshape(groups, -1, size), (0, 1))
         scale = self._gram.diagonal(dim1=-2, dim2=-1)[:, :-1].mean(-1).clamp(min=torch.finfo(torch.float64).tiny)
-        pull = (ridge * scale)[:, None].expand(-1, size)
-        pull = torch.diag_embed(F.pad(pull, (0, 1)))
-        found = _solved(self._gram + pull, (self._cross + begin @ pull).mT).mT
+        pull = F.pad((ridge * scale)[:, None].expand(-1, size), (0, 1))
+        found = torch.zeros_like(begin)
+        for made, read in self._indices(begin, blocks):
+            gram = self._gram[:, read][:, :, read] + torch.diag_embed(pull[:, read])
+            right = self._cross[:, made][:, :, read] + begin[:, made][:, :, read] * pull[:, None, read]
+            found[:, made[:, None], read] = _solved(gram, right.mT).mT
         weight, bias = found[..., :-1], found[..., -1]
         means = self._gram[:, -1, :-1] / self.count
         covariance = self._gram[:, :-1, :-1] / self.count - means.unsqueeze(-1) * means.unsqueeze(-2)
@@ -104,6 +125,17 @@ class LinearMoments:
             float(left.sum().clamp(min=0.0) / spread.sum().clamp(min=torch.finfo(torch.float64).tiny)),
         )
 
+    def _indices(self, begin: Tensor, blocks: Sequence[tuple[Tensor, Tensor]] | None) -> list[tuple[Tensor, Tensor]]:
+        """Rows and columns of the matrix of a layer, with the column of its bias, for every block of it."""
+        columns = torch.arange(begin.shape[2], device=begin.device)
+        if blocks is None:
+            return [(torch.arange(begin.shape[1], device=begin.device), columns)]
+        taps = 1 if self._site.convolution is None else math.prod(self._site.convolution.kernel)
+        return [
+            (made.to(columns), torch.cat([columns[:-1].reshape(-1, taps)[read.to(columns)].flatten(), columns[-1:]]))
+            for made, read in blocks
+        ]
+
 
 def _solved(gram: Tensor, right: Tensor) -> Tensor:
     """Solves with a positive definite matrix; the shortest solution where rounding has left it singular."""
@@ -113,28 +145,37 @@ def _solved(gram: Tensor, right: Tensor) -> Tensor:
     return torch.linalg.lstsq(gram, right, driver="gelsd").solution
 
 
-def _rows(inputs: Tensor, targets: Tensor, slides: Convolution | None) -> Iterator[tuple[Tensor, Tensor]]:
+def _rows(
+    inputs: Tensor, targets: Tensor, slides: Convolution | None, chosen: Tensor | None
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Inputs and targets as (groups, rows, d) and (groups, rows, out), piece by piece."""
     if slides is None:
+        if chosen is not None:
+            inputs, targets = inputs[chosen], targets[chosen]
         rows = max(1, _CHUNK // inputs.shape[1])
         yield from ((x[None], y[None]) for x, y in zip(inputs.split(rows), targets.split(rows), strict=True))
         return
+    targets = targets.flatten(2) if chosen is None else targets.flatten(2)[..., chosen]
     size = inputs[:1].numel() // max(1, math.prod(inputs.shape[2:])) * math.prod(slides.kernel)
-    images = max(1, _CHUNK // max(1, size * math.prod(targets.shape[2:])))
+    images = max(1, _CHUNK // max(1, size * targets.shape[2]))
     for x, y in zip(inputs.split(images), targets.split(images), strict=True):
-        yield _patches(x, slides), _by_group(y.flatten(2), slides.groups)
+        yield _patches(x, slides, chosen), _by_group(y, slides.groups)
 
 
-def _patches(x: Tensor, slides: Convolution) -> Tensor:
+def _patches(x: Tensor, slides: Convolution, chosen: Tensor | None = None) -> Tensor:
     """The patches of a batch (N, in, positions...) as (groups, N * positions, in / groups * kernel)."""
     pad = [amount for side in reversed(slides.padding) for amount in (side, side)]
     x = F.pad(x, pad)
     for dim, (kernel, stride, dilation) in enumerate(zip(slides.kernel, slides.stride, slides.dilation, strict=True)):
         x = x.unfold(2 + dim, dilation * (kernel - 1) + 1, stride)[..., ::dilation]
     spatial = len(slides.kernel)
+    places = x.shape[2 : 2 + spatial]
     x = x.unflatten(1, (slides.groups, -1))  # N, groups, in, positions..., kernel...
     positions, kernel = range(3, 3 + spatial), range(3 + spatial, 3 + 2 * spatial)
     x = x.permute(1, 0, *positions, 2, *kernel)
+    if chosen is not None:
+        x = x[(slice(None), slice(None), *torch.unravel_index(chosen, places))]
+        return x.reshape(slides.groups, -1, math.prod(x.shape[3:]))
     return x.reshape(slides.groups, -1, math.prod(x.shape[2 + spatial :]))
 
 

@@ -6,7 +6,7 @@ values sees them, and whatever touches a parameter becomes meta.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,7 @@ class Trace:
         values: Small tensors that do not depend on the weights and meet others that do, by key.
         sequence: Names of all operators that ran, also of those that reach no output.
         numbers: For each of ``calls`` its place in ``sequence``.
+        kept: What ``keep`` of `trace` named.
     """
 
     calls: tuple[Call, ...]
@@ -53,15 +54,23 @@ class Trace:
     values: Mapping[int, Tensor] = field(default_factory=dict)
     sequence: tuple[str, ...] = ()
     numbers: tuple[int, ...] = ()
+    kept: Mapping[Any, TensorRef] = field(default_factory=dict)
 
 
-def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Trace:
+def trace(
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    keep: Callable[[], Mapping[Any, Tensor]] = dict,
+) -> Trace:
     """Records one forward pass of a network.
 
     Args:
         module: In eval mode, on any device; it is not changed.
         args: Example inputs; real tensors on the CPU, or meta.
         kwargs: Further example inputs.
+        keep: Asked after the pass for tensors of it to be kept track of.
 
     Raises:
         TraceError: If the network is in training mode, its control flow depends on its weights, it runs a kernel that
@@ -90,6 +99,7 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | 
     except (Exception, SystemExit) as error:
         raise TraceError(refusal(error, module, args, kwargs)) from error
     outputs = tuple(recorder.ref(leaf) for leaf in result_tensors(result))
+    kept = {name: recorder.ref(tensor) for name, tensor in keep().items()}
     known = recorder.made
     if not outputs or any(ref.key not in known for ref in outputs):
         raise TraceError("an output of the network is not the result of an operator of its forward pass")
@@ -108,6 +118,7 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | 
         recorder.values,
         tuple(str(call.op) for call in recorder.calls),
         tuple(place[id(call)] for call in calls),
+        kept,
     )
 
 

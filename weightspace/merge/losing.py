@@ -1,0 +1,92 @@
+"""What a merged network loses when units of a group are merged: what decides which of them are kept apart.
+
+How much merging a group disturbs the outputs is measured on the network in which all other groups are kept apart, and
+shared out among its pairs of units by how little alike they are. PLeaS (Nasery et al. 2024, section 4.1) measures each
+layer on its own as well, by the accuracy, for which it needs labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from weightspace.align.similarity import similarities
+from weightspace.merge.homes import Homes
+from weightspace.merge.partial import least_alike
+from weightspace.merge.wide import Wide
+from weightspace.merge.widening import Widening
+from weightspace.source import Inputs, Program
+from weightspace.stats import by_batch
+from weightspace.symmetry import Spec
+
+State = Mapping[str, Tensor]
+LEVELS = 8  # steps of the share that is kept apart
+_LEAST = 1e-9  # of the variance of the outputs: merging is never for nothing
+
+
+class Losing:
+    """How much is lost by merging, on some calls.
+
+    Attributes:
+        losses: For every group that may grow what is lost when 0, 1/8, ..., all of its pairs are kept apart, the least
+            alike first: squared distance of the outputs from the mean of those of both networks, over its variance.
+    """
+
+    def __init__(
+        self, program: Program, models: Sequence[State], spec: Spec, widening: Widening, calls: Sequence[Inputs]
+    ) -> None:
+        """Measures.
+
+        Args:
+            program: The network of the models.
+            models: Weights that are aligned to each other.
+            spec: Their symmetry.
+            widening: How their network grows.
+            calls: Calls of the network.
+
+        Raises:
+            DataError: No call.
+            SourceError: The network runs other operators than its trace.
+        """
+        self._spec, self._widening, self._models = spec, widening, models
+        found = [similarities(program, models[0], other, spec, calls).of for other in models[1:]]
+        self._alike = {group: torch.stack([each[group] for each in found]).mean(0) for group in found[0]}
+        self._calls = calls
+        with by_batch():
+            self._targets = [
+                torch.stack([program.outputs(model, inputs)[0] for model in models]).mean(0) for inputs in calls
+            ]
+        base = self._distance(widening.groups)
+        self.losses: dict[str, list[float]] = {}
+        for group in widening.groups:
+            loss = self._distance([other for other in widening.groups if other != group]) - base
+            self.losses[group] = [max(loss, _LEAST) * left for left in self._left(group)]
+
+    def apart(self, shares: Mapping[str, float]) -> dict[str, Tensor]:
+        """Which pairs of every group are kept apart, bool (n,), as `weightspace.merge.homes.Homes.partial` takes it."""
+        return least_alike(self._alike, self._spec.identity(), shares)
+
+    def _left(self, group: str) -> list[float]:
+        """Share of the differences between matched units that is left when the least alike are kept apart."""
+        size = next(each.size for each in self._spec.groups if each.name == group)
+        if group not in self._alike:
+            return [1.0 - level / LEVELS for level in range(LEVELS + 1)]
+        alike = self._alike[group].cpu()[0].diagonal()
+        differences = (alike.max() - alike + 1e-6).sort(descending=True).values.flip(0).cumsum(0).flip(0)
+        kept = [level * size // LEVELS for level in range(LEVELS + 1)]
+        left = [float(differences[count]) if count < size else 0.0 for count in kept]
+        return [each / max(left[0], _LEAST) for each in left]
+
+    def _distance(self, groups: Sequence[str]) -> float:
+        """How far the outputs are from the mean ones when all units of some groups are kept apart."""
+        homes = Homes.partial(self._spec, self.apart(dict.fromkeys(groups, 1.0)), len(self._models))
+        wide = Wide.of(self._widening, homes, self._models)
+        distance = spread = 0.0
+        for inputs, target in zip(self._calls, self._targets, strict=True):
+            with by_batch():
+                outputs = wide.program.outputs(wide.state, wide.program.inputs.with_tensors(inputs.tensors()))[0]
+            distance += float((outputs - target).square().mean())
+            spread += float(target.var(correction=0))
+        return distance / max(spread, torch.finfo(torch.float32).tiny)

@@ -1,0 +1,198 @@
+"""Running a network site by site: what reaches a site waits there until the run goes on.
+
+Solving layers one after the other needs each call of a network as far as the next layer only. A run that is held up
+where it is need not begin anew for every layer.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils._pytree import tree_leaves
+
+from weightspace.source.base import Inputs
+from weightspace.source.exported import Exported
+from weightspace.source.precision import InDouble
+from weightspace.source.watching import Passing
+from weightspace.symmetry.sites import Site
+
+_PRODUCTS = {"linear": 0, "conv1d": 0, "conv2d": 0, "conv3d": 0, "mm": 0, "matmul": 0, "addmm": 1}  # -> activations
+_TURNS = ("t", "transpose", "permute", "numpy_T")
+_NORMS = ("batch_norm", "_native_batch_norm_legit_no_training")
+_SILENT = ("view", "reshape", "_unsafe_view", "dropout", "contiguous", "clone", "to", "detach", "alias", "flatten")
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The nodes of a site: the multiplication, the norm after it and the sum after that, where there are."""
+
+    product: fx.Node
+    operand: fx.Node
+    norm: fx.Node | None
+    sum: fx.Node | None
+
+    @property
+    def nodes(self) -> list[fx.Node]:
+        return [node for node in (self.product, self.norm, self.sum) if node is not None]
+
+
+class Plan:
+    """Where in a graph its sites are, and how long its values are needed.
+
+    Args:
+        exported: The graph.
+        sites: Sites of its network.
+
+    Attributes:
+        places: The sites that were found in the graph, by their weights; none where an operator writes in place.
+    """
+
+    def __init__(self, exported: Exported, sites: Sequence[Site]) -> None:
+        self.nodes = [node for node in exported.graph.nodes if node.op != "get_attr"]
+        self.order = {node: place for place, node in enumerate(self.nodes)}
+        self.constants = exported.tensors
+        last = {
+            node: max((self.order[user] for user in node.users), default=place) for node, place in self.order.items()
+        }
+        self.dying: dict[int, list[fx.Node]] = {}
+        for node, place in last.items():
+            self.dying.setdefault(place, []).append(node)
+        self.places: dict[str, _Place] = {}
+        if not any(_writes(node) for node in self.nodes):
+            found = {site.weight: _placed(exported.graph, site) for site in sites}
+            self.places = {name: place for name, place in found.items() if place is not None}
+        self.products = {place.product: place.operand for place in self.places.values()}
+        self.watched = {
+            node for place in self.places.values() for node in (place.product, place.norm, place.sum) if node
+        }
+
+
+class Walk:
+    """One call of a network, held up at a site.
+
+    Args:
+        plan: Of its graph.
+        inputs: The call.
+        like: A tensor whose type and device the call takes.
+    """
+
+    def __init__(self, plan: Plan, inputs: Inputs, like: Tensor) -> None:
+        self._plan = plan
+        given = iter(inputs.cast(like.dtype, like.device).tensors())
+        self._values: dict[fx.Node, Any] = {}
+        self._seen: dict[fx.Node, Any] = {}
+        self._precision = InDouble if like.dtype == torch.float64 else nullcontext
+        self._next = 0
+        while self._next < len(plan.nodes) and plan.nodes[self._next].op == "placeholder":
+            self._values[plan.nodes[self._next]] = next(given)
+            self._next += 1
+
+    @property
+    def held(self) -> int:
+        """Bytes of the values that wait."""
+        values = [*self._values.values(), *self._seen.values()]
+        return sum(value.numel() * value.itemsize for value in tree_leaves(values) if isinstance(value, Tensor))
+
+    def through(self, state: State, site: Site) -> Passing:
+        """Goes on to the end of a site, for weights that stay as they are; every site once, in the order of the run."""
+        place = self._plan.places[site.weight]
+        stop = self._plan.order[place.nodes[-1]] + 1
+        self._run(self._values, self._seen, state, stop)
+        self._next = max(self._next, stop)
+        passing = _passing(place, self._seen, site)
+        for node in place.nodes:
+            del self._seen[node]
+        return passing
+
+    def up_to(self, state: State, site: Site) -> Passing:
+        """Goes on to the start of a site, and looks ahead to its end with its weights as they are now."""
+        place = self._plan.places[site.weight]
+        start = self._plan.order[place.product]
+        self._run(self._values, None, state, start)
+        self._next = max(self._next, start)
+        seen: dict[fx.Node, Any] = {}
+        self._run(dict(self._values), seen, state, self._plan.order[place.nodes[-1]] + 1)
+        return _passing(place, seen, site)
+
+    @torch.no_grad()
+    def _run(self, values: dict[fx.Node, Any], seen: dict[fx.Node, Any] | None, state: State, stop: int) -> None:
+        plan = self._plan
+        with self._precision():
+            for place in range(self._next, stop):
+                node = plan.nodes[place]
+
+                def value(other: fx.Node) -> Any:
+                    if other.op != "get_attr":
+                        return values[other]
+                    found = state.get(str(other.target))
+                    return plan.constants[str(other.target)] if found is None else found
+
+                assert callable(node.target), node.format_node()
+                result = node.target(*fx.map_arg(node.args, value), **fx.map_arg(node.kwargs, value))
+                values[node] = result
+                if seen is not None and node in plan.watched:
+                    value_of = result[0] if isinstance(result, tuple) else result
+                    seen[node] = (values[plan.products[node]], value_of) if node in plan.products else value_of
+                for dead in plan.dying.get(place, ()):
+                    del values[dead]
+
+
+def _passing(place: _Place, seen: Mapping[fx.Node, Any], site: Site) -> Passing:
+    def shaped(value: Tensor) -> Tensor:
+        return value if site.convolution is not None else value.reshape(-1, value.shape[-1])
+
+    operand, product = map(shaped, seen[place.product])
+    normed = product if place.norm is None else shaped(seen[place.norm])
+    summed = normed if place.sum is None else shaped(seen[place.sum]).reshape(product.shape)
+    return Passing(operand, product, normed, summed)
+
+
+def _placed(graph: fx.Graph, site: Site) -> _Place | None:
+    """The nodes of a site, None where the graph does not show them as the trace does."""
+    readers = [
+        user for node in graph.nodes if node.op == "get_attr" and node.target == site.weight for user in node.users
+    ]
+    readers = [user for node in readers for user in (node.users if _name(node) in _TURNS else (node,))]
+    if len(readers) != 1 or _name(readers[0]) not in _PRODUCTS:
+        return None
+    product = readers[0]
+    operand = product.args[_PRODUCTS[_name(product)]]
+    if not isinstance(operand, fx.Node) or operand.op == "get_attr":
+        return None
+    reader, norm, added = _only_reader(product), None, None
+    if site.norm is not None:
+        if reader is None or _name(reader) not in _NORMS:
+            return None
+        norm = reader
+        reader = _only_reader(norm)
+    if site.sum is not None:
+        if reader is None or _name(reader) != "add":
+            return None
+        added = reader
+    return _Place(product, operand, norm, added)
+
+
+def _only_reader(node: fx.Node) -> fx.Node | None:
+    """The one node that reads a value, seen through changes of its shape."""
+    while len(node.users) == 1:
+        (user,) = node.users
+        if user.op == "output" or (_name(user) not in _SILENT and user.target is not operator.getitem):
+            return user if user.op == "call_function" else None
+        node = user
+    return None
+
+
+def _name(node: fx.Node) -> str:
+    return getattr(node.target, "__name__", "").split(".")[0] if node.op == "call_function" else ""
+
+
+def _writes(node: fx.Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable
