@@ -66,8 +66,9 @@ def refit_in_turn(
             moments = moments or LinearMoments(site, share=_share(site, own, len(calls)))
             moments.add(own.inputs, _target(site, homes, own, *others))
         assert moments is not None
-        blocks = None if homes is None else [(block.made, block.read) for block in blocks_of(homes, site)]
-        fitted = moments.solve(_scaled(state, site), ridge=ridge, blocks=blocks)
+        blocks = () if homes is None else blocks_of(homes, site)
+        parts = [(block.made, block.read) for block in blocks] if len(blocks) > 1 else None
+        fitted = moments.solve(_scaled(state, site), ridge=ridge, blocks=parts)
         state |= _normed(state, site, fitted) if _follows(site) else plain(state, site, fitted)
         residuals[site.weight] = fitted.residual
         if progress is not None:
