@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tests.align.networks import built
 from tests.symmetry import networks as small
 from weightspace.align import METHODS, align
-from weightspace.align.similarity import similarities
+from weightspace.align.similarity import joint_similarities, similarities
 from weightspace.errors import AlignmentError, DataError
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import Spec, derive
@@ -114,6 +114,22 @@ def test_similarity_of_a_perceptron_is_the_correlation_of_its_units() -> None:
     found = similarities(program, a, b, spec, [Inputs((x,))], depth="made").of
     both = torch.cat([x @ state["0.weight"].T + state["0.bias"] for state in (a, b)], 1)
     torch.testing.assert_close(found["0"][0].float(), both.T.corrcoef()[:4, 4:], rtol=1e-4, atol=1e-4)
+
+
+def test_joint_similarities_hold_those_within_and_across() -> None:
+    program, spec = built("gpt2")
+    a = alive(program)
+    models = [a, planted(program, spec, noise=0.5), planted(program, spec, noise=1.0)]
+    group = "transformer.h.0.mlp.c_fc"
+    found = joint_similarities(program, models, spec, calls(program), groups=[group], depth="made")
+    assert found.of.keys() == {group}
+    assert (found.samples, found.taps) == (8, 1)
+    n = found.of[group].shape[-1] // 3
+    for row, one in enumerate(models):
+        for column, two in enumerate(models):
+            pair = similarities(program, one, two, spec, calls(program), depth="made").of[group]
+            here = found.of[group][:, row * n : (row + 1) * n, column * n : (column + 1) * n]
+            torch.testing.assert_close(here, pair)
 
 
 def test_masked_scores_of_attention_are_left_out() -> None:

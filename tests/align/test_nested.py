@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.align.oracle import elements, spec_of
 from weightspace.align.nested import match_similarities
-from weightspace.align.similarity import frozen_and_movable
+from weightspace.align.streams import frozen_and_movable
 from weightspace.errors import AlignmentError
 from weightspace.symmetry import Element, Group, Spec
 

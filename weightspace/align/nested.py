@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from weightspace.align.similarity import frozen_and_movable
+from weightspace.align.streams import frozen_and_movable
 from weightspace.assignment import assign, assigned_score
 from weightspace.symmetry import Element, Group, Spec
 

@@ -1,35 +1,33 @@
-"""How alike the units of two networks are on data: one similarity matrix per group, all from one pass.
+"""How alike the units of networks are on data: one similarity matrix per group, all from one pass.
 
-Both networks run as they are, each in its own coordinates, so the groups do not depend on each other. What is kept of
-a batch are the values of A at the taps, until the same taps of B have been reduced with them.
+The networks run as they are, each in its own coordinates, so the groups do not depend on each other.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from weightspace.errors import AlignmentError, DataError
+from weightspace.align.streams import Streams
 from weightspace.source import Inputs, Program
-from weightspace.stats import CrossMoments
-from weightspace.symmetry import Group, Spec
-from weightspace.symmetry.taps import Depth, Tap, Taps
+from weightspace.symmetry import Spec
+from weightspace.symmetry.taps import Depth
 
 Measure = Literal["correlation", "product"]
 
 
 @dataclass(frozen=True)
 class Similarities:
-    """Similarity of the units of A and B.
+    """Similarity of the units of networks.
 
     Attributes:
         of: For every group that was seen float64 (copies, m, m): copies are the indices of frozen outer groups, m those
-            of movable outer groups and of the group itself, the latter innermost; summed over its taps.
+            of movable outer groups and of the group itself, the latter innermost; summed over its taps. Units of A in
+            rows, of B in columns; or in both the units of all networks, one network after the other.
         samples: Examples that were seen.
         taps: Number of places where values were taken.
     """
@@ -67,69 +65,50 @@ def similarities(
         AlignmentError: The network has other groups on these inputs than the spec says, or no activation is finite.
         SourceError: The network runs other operators than its trace.
     """
-    moments: dict[tuple[int, int, int], CrossMoments] = {}
-    by_place: dict[tuple[int, int, int], str] = {}
-    masked: set[tuple[int, int, int]] = set()  # places with infinite values, such as scores of attention under a mask
-    groups = {group.name: group for group in spec.all_groups}
-    samples = 0
-    for done, inputs in enumerate(batches, 1):
-        taps = program.taps(inputs)
-        if taps.spec.hash != spec.hash:
-            raise AlignmentError(
-                "the network has other groups on inputs of this shape than its spec says; derive the spec from them"
-            )
-        chosen = taps.chosen(depth)
-        places = _places(chosen)
-        held: dict[Tap, Tensor] = {}
-        program.visit(a, inputs, chosen, lambda tap, values, held=held: held.update({tap: values.clone()}))
-
-        def reduce(tap: Tap, values: Tensor, held: dict[Tap, Tensor] = held, places: Mapping = places) -> None:
-            place = places[tap]
-            by_place[place] = tap.group
-            pair = [_by_copy(each, groups[tap.group], groups) for each in (held.pop(tap), values)]
-            if place not in masked and all(bool(torch.isfinite(each).all()) for each in pair):
-                moments.setdefault(place, CrossMoments()).add(*pair)
-            else:
-                masked.add(place)
-
-        program.visit(b, inputs, chosen, reduce)
-        primary = inputs.primary()
-        samples += 1 if primary is None else len(primary)
-        if progress is not None:
-            progress(done)
-    if not samples:
-        raise DataError("activations: expected at least one batch, found none; give data with examples")
-    if by_place and not moments.keys() - masked:
-        raise AlignmentError("activations: expected finite values, found NaN or infinity in all of them")
-    found: dict[str, Tensor] = {}
-    for place in sorted(moments.keys() - masked):
-        values = getattr(moments[place], measure)()
-        group = by_place[place]
-        found[group] = found[group] + values if group in found else values
-    return Similarities(found, samples, len(moments.keys() - masked))
+    found = Streams(program, (a, b), spec, depth, lambda values: (values[0], values[1]))
+    found.run(batches, progress)
+    return _summed(found, measure)
 
 
-def frozen_and_movable(group: Group, groups: Mapping[str, Group]) -> tuple[list[str], list[str]]:
-    """The outer groups of a group that stay in place, and those that move, each outermost first."""
-    frozen = [name for name in group.depends_on if not groups[name].movable]
-    return frozen, [name for name in group.depends_on if groups[name].movable]
+def joint_similarities(
+    program: Program,
+    models: Sequence[Mapping[str, Tensor]],
+    spec: Spec,
+    batches: Iterable[Inputs],
+    *,
+    groups: Collection[str] | None = None,
+    depth: Depth = "all",
+    progress: Callable[[int], None] | None = None,
+) -> Similarities:
+    """Correlations of all units of some networks, within and across (ZipIt: Stoica et al. 2023, section 4.2).
+
+    Args:
+        program: The network.
+        models: Weights of the networks, on the device to compute on.
+        spec: The symmetry of the network.
+        batches: As for `similarities`.
+        groups: Of which groups; by default of all.
+        depth: As for `similarities`.
+        progress: Told how many batches are done.
+
+    Raises:
+        DataError: As for `similarities`, and so are the others.
+        AlignmentError: Likewise.
+        SourceError: Likewise.
+    """
+
+    def together(values: list[Tensor]) -> tuple[Tensor, Tensor]:
+        both = torch.cat(values, -1)
+        return both, both
+
+    found = Streams(program, models, spec, depth, together, groups)
+    found.run(batches, progress)
+    return _summed(found, "correlation")
 
 
-def _places(taps: Taps) -> dict[Tap, tuple[int, int, int]]:
-    """What tells a tap apart in every call, whatever its batch size: operator, output, number among its taps."""
-    counts: dict[tuple[int, int], int] = {}
-    places = {}
-    for tap in taps.taps:
-        number = counts.get((tap.number, tap.output), 0)
-        counts[tap.number, tap.output] = number + 1
-        places[tap] = tap.number, tap.output, number
-    return places
-
-
-def _by_copy(values: Tensor, group: Group, groups: Mapping[str, Group]) -> Tensor:
-    """Values (samples, outer..., n) as (samples, copies, m)."""
-    frozen, movable = frozen_and_movable(group, groups)
-    order = [1 + group.depends_on.index(name) for name in (*frozen, *movable)]
-    copies = math.prod(groups[name].size for name in frozen)
-    arranged = values.permute(0, *order, values.dim() - 1)
-    return arranged.reshape(len(values), copies, -1)
+def _summed(streams: Streams, measure: Measure) -> Similarities:
+    of: dict[str, Tensor] = {}
+    for group, moments in streams.seen():
+        values = getattr(moments, measure)()
+        of[group] = of[group] + values if group in of else values
+    return Similarities(of, streams.samples, len(streams.seen()))

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from weightspace.align.similarity import frozen_and_movable
+from weightspace.align.streams import frozen_and_movable
 from weightspace.symmetry import Element, Group, Spec
 from weightspace.symmetry.block import Block
 
