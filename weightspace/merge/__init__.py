@@ -13,6 +13,7 @@ from weightspace.merge.sized import Sized, sized
 from weightspace.merge.stored import Stored
 from weightspace.merge.wide import Wide
 from weightspace.merge.widening import Widening, widening_of
+from weightspace.merge.zipping import Zipped, ZippedGroup, groups_after, zipit
 
 __all__ = [
     "PASSES",
@@ -25,10 +26,13 @@ __all__ = [
     "Stored",
     "Wide",
     "Widening",
+    "Zipped",
+    "ZippedGroup",
     "average",
     "combine",
     "distill",
     "finished",
+    "groups_after",
     "interpolate",
     "least_alike",
     "merge",
@@ -38,4 +42,5 @@ __all__ = [
     "refit_in_turn",
     "sized",
     "widening_of",
+    "zipit",
 ]
