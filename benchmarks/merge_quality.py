@@ -6,10 +6,11 @@
 *naive*: the mean of the weights as they are. *weights*, *activations*: the mean after alignment. *at once*: every layer
 solved for the mean features of the aligned networks (PLeaS, Nasery et al. 2024). *in turn*: one layer after the other,
 each on what reaches it in the merged network. *pleas*: that, and then distilled towards the mean outputs; *pleas 1.2x*
-and so on: with as many parameters, the rest of the units kept apart. *ensemble*: the mean of the outputs of both
-networks, at twice the size and time: the ceiling. All that goes by data goes by
-unlabelled training examples, at most `--samples`; statistics of batch norms are measured on these at the end. Results
-depend on the choice of examples and on visiting orders, hence several seeds: means, and the range in brackets.
+and so on: with as many parameters, the rest of the units kept apart. *zipit*: the units that are most alike merged,
+within each network and across (Stoica et al. 2023). *ensemble*: the mean of the outputs of both networks, at twice the
+size and time: the ceiling. All that goes by data goes by unlabelled training examples, at most `--samples`; statistics
+of batch norms are measured on these at the end. Results depend on the choice of examples and on visiting orders, hence
+several seeds: means, and the range in brackets.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from trained import PAIRS, Subject, present
 from weightspace.align import align
 from weightspace.errors import SpecError
 from weightspace.evaluate import interpolate
-from weightspace.merge import pleas, refit, refit_in_turn, sized
+from weightspace.merge import pleas, refit, refit_in_turn, sized, zipit
 from weightspace.source import Inputs, Program
 
 State = dict[str, Tensor]
@@ -97,6 +98,11 @@ def by_pleas(size: float) -> Callable[[Subject, int], Merged]:
     return merge
 
 
+def by_zipit(subject: Subject, seed: int) -> Merged:
+    models = subject.a, aligned(subject, seed, "activations")
+    return Merged(zipit(models, subject.program, subject.spec, subject.calls(seed)).state)
+
+
 METHODS: dict[str, Callable[[Subject, int], Merged]] = {
     "naive": mean_of(None),
     "weights": mean_of("weights"),
@@ -105,6 +111,7 @@ METHODS: dict[str, Callable[[Subject, int], Merged]] = {
     "in turn": solved(refit_in_turn),
     "pleas": by_pleas(1.0),
     **{f"pleas {size}x": by_pleas(size) for size in (1.2, 1.5, 2.0)},
+    "zipit": by_zipit,
 }
 
 

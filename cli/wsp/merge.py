@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from weightspace.errors import DataError
-from wsp import options, pleas
+from wsp import options
 from wsp.console import Console
 from wsp.errors import reports_errors
+from wsp.features import Merging, aligning_first
 from wsp.pair import Pair, PairRequest
+from wsp.pleas import merged_by_pleas
+from wsp.zipit import merged_by_zipit
 
 if TYPE_CHECKING:
     from weightspace.merge import Merged
@@ -40,7 +44,8 @@ def merge(
             "--method",
             metavar="NAME",
             help="pleas: align by activations on --data, solve every layer for the mean features of both, train all "
-            "towards their mean outputs; no labels. Else a way to align before averaging, as of wsp align.",
+            "towards their mean outputs. zipit: align likewise, then merge the units that are most alike, within each "
+            "network and across. Neither needs labels. Else a way to align before averaging, as of wsp align.",
         ),
     ] = "weights",
     restarts: options.Restarts = options.DEFAULT_RESTARTS,
@@ -64,7 +69,7 @@ def merge(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Align B to A and average their weights, or merge their features with --method pleas.
+    """Align B to A and average their weights, or merge their features with --method pleas or zipit.
 
     With --data the running statistics of batch norms are measured again on the merged network.
     """
@@ -74,9 +79,13 @@ def merge(
         data, options.floats("--mean", mean), options.floats("--std", std), method, restarts, seed, device,
         match_samples, options.names("--kinds", kinds),
     )  # fmt: skip
+    by_features: dict[str, Merging] = {
+        "pleas": partial(merged_by_pleas, passes=rounds),
+        "zipit": merged_by_zipit,
+    }
     with console.owning_stdout():
-        if method == pleas.NAME:
-            _run_pleas(console, request, output, reset_samples, rounds, as_is=no_align or t != 0.5)
+        if method in by_features:
+            _run_by_features(console, request, output, reset_samples, by_features[method], as_is=no_align or t != 0.5)
         else:
             _run(console, request, output, t, reset_samples, no_align=no_align)
 
@@ -110,32 +119,32 @@ def _run(console: Console, request: PairRequest, output: Path, t: float, reset_s
     console.line(f"written to {output}")
 
 
-def _run_pleas(
-    console: Console, request: PairRequest, output: Path, reset_samples: int, passes: int, *, as_is: bool
+def _run_by_features(
+    console: Console, request: PairRequest, output: Path, reset_samples: int, merging: Merging, *, as_is: bool
 ) -> None:
     from weightspace.checkpoint import check_output
     from weightspace.merge import finished
     from wsp.aligning import align_pair, show_alignment
     from wsp.pair import opened
 
-    request = pleas.aligning_first(request)
+    name, request = request.method, aligning_first(request, request.method)
     if as_is:
-        raise DataError(f"--method {pleas.NAME}: expected neither --t nor --no-align, found one of them; drop it")
+        raise DataError(f"--method {name}: expected neither --t nor --no-align, found one of them; drop it")
     check_output(output, [request.a, request.b])
     pair = opened(request, console, evaluates=False)
     result = align_pair(pair, console)
-    state, found = pleas.merged_by_pleas(pair, result, console, passes=passes)
+    found = merging(pair, result, console)
     assert pair.network is not None
     assert pair.network.program is not None
     assert pair.data is not None
-    merged = finished(state, pair.a.tensors(), pair.network.program, pair.data.statistics(reset_samples))
-    report = {**result.recipe(), **pleas.recipe(found, passes), "statistics": merged.statistics}
+    merged = finished(found.state, pair.a.tensors(), pair.network.program, pair.data.statistics(reset_samples))
+    report = {**result.recipe(), **found.recipe, "statistics": merged.statistics}
     _write(output, pair, merged, {**report, "reset_samples": reset_samples})
     document = {"a": str(request.a), "b": str(request.b), **result.alignment.report(), **report}
     console.document({**document, "output": str(output), "notes": console.notes})
     show_alignment(console, result, f"{request.b} aligned to {request.a}")
-    pleas.show_pleas(console, found)
-    console.line(f"merged by PLeaS; statistics of batch norms: {_TOLD[merged.statistics]}")
+    found.show(console)
+    console.line(f"merged by {found.title}; statistics of batch norms: {_TOLD[merged.statistics]}")
     console.line(f"written to {output}")
 
 
