@@ -53,17 +53,12 @@ def export(module: nn.Module, inputs: Inputs, label: str = "the network") -> Exp
         label: What messages call the network.
 
     Raises:
-        SourceError: `torch.export` does not understand its code, or it branches on what it computes.
+        SourceError: `torch.export` does not understand its code, it branches on what it computes, or takes no other
+            batch than the one given.
     """
     flat = _Flat(module, inputs)
     leaves = tuple(inputs.tensors())
-    sizes = tuple(dict.fromkeys(range(leaf.dim()), Dim.AUTO) for leaf in leaves)
-    try:
-        with torch.no_grad():
-            exported = torch.export.export(flat, leaves, dynamic_shapes=(sizes,)).module(check_guards=False)
-    except Exception as error:
-        raise SourceError(f"{label}: torch.export does not understand its code: {describe(error)}") from error
-    assert isinstance(exported, fx.GraphModule)
+    exported = _for_any_batch(flat, leaves, label)
     own = {name: tensor for name, tensor in module.state_dict(keep_vars=True).items() if isinstance(tensor, Tensor)}
     tensors = own | {name: tensor for name, tensor in module.named_buffers() if name not in own}
     names = {id(tensor): name for name, tensor in reversed(tensors.items())}
@@ -78,6 +73,27 @@ def export(module: nn.Module, inputs: Inputs, label: str = "the network") -> Exp
         frozenset(found.keys() - own.keys()),
         Inputs(kwargs=dict(zip(arguments, leaves, strict=True))) if by_name else Inputs(leaves),
     )
+
+
+def _for_any_batch(flat: nn.Module, leaves: tuple[Tensor, ...], label: str) -> fx.GraphModule:
+    """The export, by bytecode where plain Python fixes the size of the batch (as ``len(x)`` does)."""
+    sizes = tuple(dict.fromkeys(range(leaf.dim()), Dim.AUTO) for leaf in leaves)
+    failure = ""
+    for strict in (False, True):
+        try:
+            with torch.no_grad():
+                exported = torch.export.export(flat, leaves, dynamic_shapes=(sizes,), strict=strict)
+        except Exception as error:
+            failure = failure or describe(error)
+            continue
+        given = [node for node in exported.graph.nodes if node.op == "placeholder"][-len(leaves) :]
+        # A size that has become fixed is a symbol all the same, whose expression is a number.
+        if not any(str(size).isdigit() for node in given[:1] for size in node.meta["val"].shape[:1]):
+            found = exported.module(check_guards=False)
+            assert isinstance(found, fx.GraphModule)
+            return found
+        failure = failure or "it fixes the size of a batch"
+    raise SourceError(f"{label}: torch.export does not understand its code: {failure}")
 
 
 class _Flat(nn.Module):
