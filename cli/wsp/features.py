@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weightspace.errors import DataError
@@ -12,6 +13,7 @@ from wsp.console import Console
 from wsp.pair import Pair, PairRequest
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from weightspace.source import Program
@@ -19,6 +21,27 @@ if TYPE_CHECKING:
     from wsp.data import CommandData
 
 _ALIGNING = "activations"
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a merged network of another width is stored.
+
+    Attributes:
+        program: The network.
+        companions: Files to be copied beside its weights.
+        texts: Files that describe it, by name.
+        dtypes: Types of its tensors, by name.
+        as_it_was: Whether its tensors are those of its origins, but for their shapes.
+        constants: Tensors that its code needs beside its weights.
+    """
+
+    program: Program
+    companions: list[Path]
+    texts: dict[str, str]
+    dtypes: Mapping[str, torch.dtype]
+    as_it_was: bool
+    constants: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -30,12 +53,14 @@ class ByFeatures:
         state: The merged weights under all their names, in float32 or wider.
         recipe: What the merge was and achieved, as JSON values.
         show: Shows that to people.
+        form: How it is stored; None for a network as those that it is made of.
     """
 
     title: str
     state: dict[str, Tensor]
     recipe: dict[str, Any]
     show: Callable[[Console], None]
+    form: Form | None = None
 
 
 Merging = Callable[[Pair, AlignedPair, Console], ByFeatures]

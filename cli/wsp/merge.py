@@ -12,9 +12,10 @@ from weightspace.errors import DataError
 from wsp import options
 from wsp.console import Console
 from wsp.errors import reports_errors
-from wsp.features import Merging, aligning_first
+from wsp.features import Form, Merging, aligning_first
 from wsp.pair import Pair, PairRequest
 from wsp.pleas import merged_by_pleas
+from wsp.sizing import sizing_of
 from wsp.zipit import merged_by_zipit
 
 if TYPE_CHECKING:
@@ -64,6 +65,28 @@ def merge(
             help="With --method pleas: passes over the data that train all together.",
         ),
     ] = 8,
+    size: Annotated[
+        float | None,
+        typer.Option(
+            "--size",
+            metavar="X",
+            help="With --method pleas: how large the merged network may be, 1 for one of them, 2 for both side by "
+            "side; units that are least alike are kept apart. OUT is then a folder.",
+            show_default=False,
+        ),
+    ] = None,
+    size_by: Annotated[
+        str, typer.Option("--size-by", metavar="NAME", help="What --size counts: parameters or flops.")
+    ] = "parameters",
+    apart: Annotated[
+        str | None,
+        typer.Option(
+            "--apart",
+            metavar="GROUP=SHARE,...",
+            help="In place of --size: the share kept apart of some groups, named as wsp spec shows them.",
+            show_default=False,
+        ),
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     as_json: options.Json = False,
@@ -79,11 +102,12 @@ def merge(
         data, options.floats("--mean", mean), options.floats("--std", std), method, restarts, seed, device,
         match_samples, options.names("--kinds", kinds),
     )  # fmt: skip
-    by_features: dict[str, Merging] = {
-        "pleas": partial(merged_by_pleas, passes=rounds),
-        "zipit": merged_by_zipit,
-    }
     with console.owning_stdout():
+        sizing = sizing_of(size, size_by, apart, method=method, output=output)
+        by_features: dict[str, Merging] = {
+            "pleas": partial(merged_by_pleas, passes=rounds, sizing=sizing),
+            "zipit": merged_by_zipit,
+        }
         if method in by_features:
             _run_by_features(console, request, output, reset_samples, by_features[method], as_is=no_align or t != 0.5)
         else:
@@ -137,9 +161,12 @@ def _run_by_features(
     assert pair.network is not None
     assert pair.network.program is not None
     assert pair.data is not None
-    merged = finished(found.state, pair.a.tensors(), pair.network.program, pair.data.statistics(reset_samples))
+    form = found.form
+    dtypes = {name: tensor.dtype for name, tensor in pair.a.tensors().items()} if form is None else form.dtypes
+    program = pair.network.program if form is None else form.program
+    merged = finished(found.state, dtypes, program, pair.data.statistics(reset_samples))
     report = {**result.recipe(), **found.recipe, "statistics": merged.statistics}
-    _write(output, pair, merged, {**report, "reset_samples": reset_samples})
+    _write(output, pair, merged, {**report, "reset_samples": reset_samples}, form)
     document = {"a": str(request.a), "b": str(request.b), **result.alignment.report(), **report}
     console.document({**document, "output": str(output), "notes": console.notes})
     show_alignment(console, result, f"{request.b} aligned to {request.a}")
@@ -148,7 +175,7 @@ def _run_by_features(
     console.line(f"written to {output}")
 
 
-def _write(output: Path, pair: Pair, merged: Merged, recipe: dict[str, Any]) -> None:
+def _write(output: Path, pair: Pair, merged: Merged, recipe: dict[str, Any], form: Form | None = None) -> None:
     import torch
 
     from weightspace.checkpoint import companions_of, write_checkpoint
@@ -156,9 +183,10 @@ def _write(output: Path, pair: Pair, merged: Merged, recipe: dict[str, Any]) -> 
 
     write_checkpoint(
         output,
-        on(torch.device("cpu"), merged.tensors),
+        on(torch.device("cpu"), merged.tensors | ({} if form is None else dict(form.constants))),
         provenance=pair.provenance("wsp merge", recipe),
-        aliases=pair.a.aliases(),
+        aliases=pair.a.aliases() if form is None or form.as_it_was else {},
         inputs=[pair.request.a, pair.request.b],
-        companions=companions_of(pair.a),
+        companions=companions_of(pair.a) if form is None else form.companions,
+        texts={} if form is None else form.texts,
     )

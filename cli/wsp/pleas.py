@@ -8,28 +8,39 @@ from wsp.aligning import AlignedPair
 from wsp.console import Console
 from wsp.features import ByFeatures, origins_of, under_all_names
 from wsp.pair import Pair
+from wsp.sizing import Sizing, form_of, show_sizing, sized_network, sizing_recipe
 
 if TYPE_CHECKING:
     from weightspace.merge import Pleas
 
 
-def merged_by_pleas(pair: Pair, result: AlignedPair, console: Console, *, passes: int) -> ByFeatures:
+def merged_by_pleas(
+    pair: Pair, result: AlignedPair, console: Console, *, passes: int, sizing: Sizing | None = None
+) -> ByFeatures:
     """Least squares layer by layer, then distillation for so many passes over the data."""
     from weightspace.merge import pleas
 
+    assert pair.network is not None
     origins = origins_of(pair, result)
     program, samples = origins.program, pair.request.match_samples
+    sized = None if sizing is None else sized_network(origins, sizing, pair.network.source, console)
     with console.progress("merging") as step:
         found = pleas(
             (origins.a, origins.b), program, lambda: (program.inputs_for(x) for x, _ in origins.data.training(samples)),
-            passes=passes, seed=pair.request.seed, progress=step,
+            wide=None if sized is None else sized.wide, passes=passes, seed=pair.request.seed, progress=step,
         )  # fmt: skip
-    return ByFeatures(
-        "PLeaS",
-        under_all_names(found.state, pair, result, origins.spec),
-        {"merge": "pleas", "passes": passes, "residuals": dict(found.residuals), "losses": list(found.losses)},
-        lambda console: _show(console, found),
-    )
+    recipe = {"merge": "pleas", "passes": passes, "residuals": dict(found.residuals), "losses": list(found.losses)}
+    if sized is None:
+        state = under_all_names(found.state, pair, result, origins.spec)
+        return ByFeatures("PLeaS", state, recipe, lambda console: _show(console, found))
+    form, chosen = form_of(found, pair), sizing_recipe(sized, found, pair)
+    state = under_all_names(found.state, pair, result, origins.spec) if form.as_it_was else found.state
+
+    def show(console: Console) -> None:
+        show_sizing(console, sized, chosen)
+        _show(console, found)
+
+    return ByFeatures("PLeaS", state, {**recipe, **chosen}, show, form)
 
 
 def _show(console: Console, found: Pleas) -> None:

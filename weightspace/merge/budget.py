@@ -52,18 +52,40 @@ def choose(size: Size, losses: Mapping[str, Sequence[float]], target: float) -> 
     Raises:
         SpecError: No choice has that size.
     """
-    most = largest(size, [*losses])
-    if not 1.0 <= target <= most * _ROUNDED:
-        raise SpecError(
-            f"size {target:g}: expected from 1 to {most:.4g}, which keeps apart all units of the "
-            f"{len(losses)} groups that may grow; give one of these"
-        )
+    most = _checked(size, [*losses], target)
     grid = {group: np.linspace(0.0, 1.0, len(each)) for group, each in losses.items()}
     shares = dict.fromkeys(losses, 1.0)
     if target < most:
         shares = _solved(size, grid, losses, target * size.one)
         shares = _filled(size, shares, losses, target * size.one)
     return Budget(shares, size.at(shares) / size.one)
+
+
+def evenly(size: Size, groups: Sequence[str], target: float) -> Budget:
+    """The same share of every group, see `choose`.
+
+    Raises:
+        SpecError: No share has that size.
+    """
+    if target >= _checked(size, groups, target):
+        return Budget(dict.fromkeys(groups, 1.0), largest(size, groups))
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if size.at(dict.fromkeys(groups, middle)) <= target * size.one else (low, middle)
+    shares = dict.fromkeys(groups, low)
+    return Budget(shares, size.at(shares) / size.one)
+
+
+def _checked(size: Size, groups: Sequence[str], target: float) -> float:
+    """The largest size, once a target is known not to exceed it."""
+    most = largest(size, groups)
+    if not 1.0 <= target <= most * _ROUNDED:
+        raise SpecError(
+            f"size {target:g}: expected from 1 to {most:.4g}, which keeps apart all units of the {len(groups)} groups "
+            "that may grow; give one of these"
+        )
+    return most
 
 
 def _filled(

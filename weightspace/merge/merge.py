@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import Tensor
 
 from weightspace.merge.interpolate import interpolate, merge_interpolate
@@ -57,7 +58,7 @@ def merge(
         DataError: `batches` is empty or too small to measure on.
     """
     if program is not None and batches is not None:
-        return finished(interpolate(a, b, t), a, program, batches)
+        return finished(interpolate(a, b, t), {name: tensor.dtype for name, tensor in a.items()}, program, batches)
     if not _has_statistics(a, program):
         return Merged(merge_interpolate(a, b, t), "none")
     note = "statistics of batch norms were interpolated, which often ruins a merge; give data to measure them"
@@ -65,13 +66,13 @@ def merge(
 
 
 def finished(
-    state: Mapping[str, Tensor], like: Mapping[str, Tensor], program: Program, batches: Iterable[Batch]
+    state: Mapping[str, Tensor], dtypes: Mapping[str, torch.dtype], program: Program, batches: Iterable[Batch]
 ) -> Merged:
     """Merged weights with the statistics of their batch norms measured, in the dtypes that they had before.
 
     Args:
         state: The merged weights, in float32 or wider: half precision is slow and coarse on a CPU.
-        like: One of the networks that they come from.
+        dtypes: The type of every tensor.
         program: The network.
         batches: As for `merge`.
 
@@ -80,7 +81,7 @@ def finished(
     """
     statistics = has_batchnorm(program)
     measured = reset_batchnorm(program, state, batches) if statistics else state
-    tensors = {name: tensor.to(like[name].dtype) for name, tensor in measured.items()}
+    tensors = {name: tensor.to(dtypes[name]) for name, tensor in measured.items()}
     return Merged(tensors, "measured" if statistics else "none")
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from weightspace.errors import SpecError
-from weightspace.merge.budget import Budget, choose
+from weightspace.merge.budget import Budget, choose, evenly
 from weightspace.merge.homes import Homes
 from weightspace.merge.losing import Losing
 from weightspace.merge.size import Measure, size_of
 from weightspace.merge.wide import Wide
-from weightspace.merge.widening import widening_of
+from weightspace.merge.widening import Widening, widening_of
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import Spec
 
@@ -44,6 +45,7 @@ def sized(
     size: float | None = None,
     shares: Mapping[str, float] | None = None,
     measure: Measure = "parameters",
+    configured: Callable[[Mapping[str, tuple[int, ...]]], bool] = lambda _: False,
 ) -> Sized:
     """Chooses which units are kept apart, and builds the network.
 
@@ -55,6 +57,8 @@ def sized(
         size: Largest size, relative to that of one network.
         shares: In place of a size the share kept apart of some groups.
         measure: What the size counts.
+        configured: Whether a library can build the network with parameters of given shapes: if so with all units
+            apart, every group keeps the same share apart, so that it can with fewer.
 
     Raises:
         SpecError: No group may grow, a group that is named may not, or the size cannot be had.
@@ -70,9 +74,19 @@ def sized(
             raise SpecError(f"group '{name}': expected one that may grow ({', '.join(widening.groups)}): {reason}")
     losing = Losing(program, models, spec, widening, calls)
     whole = size_of(program, spec, widening.reads, measure, len(models))
-    if shares is None:
-        budget = choose(whole, losing.losses, 1.0 if size is None else size)
-    else:
+    if shares is not None:
         budget = Budget(shares, whole.at(shares) / whole.one)
+    elif configured(_shapes(program, spec, widening, len(models))):
+        budget = evenly(whole, widening.groups, 1.0 if size is None else size)
+    else:
+        budget = choose(whole, losing.losses, 1.0 if size is None else size)
     homes = Homes.partial(spec, losing.apart(budget.shares), len(models))
     return Sized(Wide.of(widening, homes, models), budget, widening.refused)
+
+
+def _shapes(program: Program, spec: Spec, widening: Widening, networks: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of the parameters with all units kept apart."""
+    apart = {g.name: torch.ones(g.size, dtype=torch.bool) for g in spec.groups if g.name in widening.groups}
+    homes = Homes.partial(spec, apart, networks)
+    known = {name: spec.tensors[name].axes for name in program.parameter_names if name in spec.tensors}
+    return {name: tuple(homes.axis(axis).size for axis in axes) for name, axes in known.items()}

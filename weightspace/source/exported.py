@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +32,7 @@ class Exported:
 
     Attributes:
         graph: One placeholder for every tensor of the call; nodes that fetch a tensor of the network bear its name, a
-            tied one that of the state dict's first. Returns the tensors that count as its function.
+            tied one that of the state dict's first. Returns the tensors that count as its function, one alone as it is.
         tensors: The tensors that it fetches, with constants of the code and tables outside the state dict.
         parameters: Names of those that are parameters.
         constants: Names of those that no checkpoint holds.
@@ -81,7 +83,7 @@ def _for_any_batch(flat: nn.Module, leaves: tuple[Tensor, ...], label: str) -> f
     failure = ""
     for strict in (False, True):
         try:
-            with torch.no_grad():
+            with torch.no_grad(), _quietly():
                 exported = torch.export.export(flat, leaves, dynamic_shapes=(sizes,), strict=strict)
         except Exception as error:
             failure = failure or describe(error)
@@ -94,6 +96,17 @@ def _for_any_batch(flat: nn.Module, leaves: tuple[Tensor, ...], label: str) -> f
             return found
         failure = failure or "it fixes the size of a batch"
     raise SourceError(f"{label}: torch.export does not understand its code: {failure}")
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what torch logs of sizes that cannot vary."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 class _Flat(nn.Module):
@@ -142,7 +155,8 @@ def _plain(
             tensors[name] = value.detach()
             known[node] = graph.get_attr(name)
         elif node.op == "output":
-            graph.output(fx.map_arg(node.args[0], known.__getitem__))
+            results = fx.map_arg(node.args[0], known.__getitem__)
+            graph.output(results[0] if len(results) == 1 else results)
         elif node.op == "call_function":
             if getattr(node.target, "__name__", "").split(".")[0] not in _CHECKS:
                 known[node] = _on_device_of(first, graph.node_copy(node, known.__getitem__))

@@ -73,6 +73,10 @@ def _configured(text: str, checkpoint: Checkpoint | None, input_shape: tuple[int
     if isinstance(settings, dict) and "model_type" not in settings and isinstance(settings.get("architecture"), str):
         tag = (settings.get("pretrained_cfg") or {}).get("tag")
         name = settings["architecture"] + (f".{tag}" if tag else "")
-        timm_source = TimmSource(text, name, num_classes=settings.get("num_classes"), input_shape=input_shape)
+        options = settings.get("model_args") or {}
+        timm_source = TimmSource(
+            text, name, num_classes=settings.get("num_classes"), input_shape=input_shape,
+            model_args=tuple(sorted(options.items())) if isinstance(options, dict) else (),
+        )  # fmt: skip
         return timm_source if checkpoint is None else timm_source.fitted_to(checkpoint)
     return source if checkpoint is None else source.fitted_to(checkpoint)

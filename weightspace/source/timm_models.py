@@ -30,6 +30,7 @@ class TimmSource(Source):
         num_classes: Outputs of the classifier; None for timm's default.
         in_chans: Channels of the input; None for timm's default.
         input_shape: Shape of one input without the batch, (channels, height, width); None for timm's default.
+        model_args: Further arguments of the architecture, as `config.json` holds them.
     """
 
     label: str
@@ -37,6 +38,7 @@ class TimmSource(Source):
     num_classes: int | None = None
     in_chans: int | None = None
     input_shape: tuple[int, ...] | None = None
+    model_args: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         timm = require("timm", extra="timm", label=self.label)
@@ -68,11 +70,26 @@ class TimmSource(Source):
             del changes["in_chans"]
         return replace(self, **changes)
 
+    def config(self) -> dict[str, Any]:
+        """The `config.json` from which it is built again, as timm writes them for the hub."""
+        found: dict[str, Any] = {"architecture": self.name.partition(".")[0]}
+        found |= {} if self.num_classes is None else {"num_classes": self.num_classes}
+        options = dict(self.model_args) | ({} if self.in_chans is None else {"in_chans": self.in_chans})
+        return found | ({"model_args": options} if options else {}) | {"pretrained_cfg": self._configured()}
+
+    def _configured(self) -> dict[str, Any]:
+        """What timm's own configuration says of inputs, and the tag."""
+        default, tag = self._default_config(), self.name.partition(".")[2]
+        found = {
+            key: default[key] for key in ("input_size", "mean", "std", "classifier", "first_conv") if key in default
+        }
+        return found | ({"tag": tag} if tag else {})
+
     @override
     def build(self, *, meta: bool = False) -> torch.nn.Module:
         import timm
 
-        options: dict[str, Any] = {
+        options: dict[str, Any] = dict(self.model_args) | {
             key: value for key in ("num_classes", "in_chans") if (value := getattr(self, key)) is not None
         }
         try:

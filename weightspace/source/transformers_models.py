@@ -101,6 +101,10 @@ class TransformersSource(Source):
             return None
         return Normalization(tuple(map(float, mean)), tuple(map(float, std)))
 
+    def settings(self) -> dict[str, Any]:
+        """Every setting of the network, also those that its configuration leaves at their defaults."""
+        return self._resolve()[0].to_dict()
+
     @property
     def _config_path(self) -> Path:
         return self.folder / "config.json"
