@@ -83,3 +83,15 @@ def test_nothing_in_common_is_another_architecture(pair):
 def test_mappings_have_no_path():
     with pytest.raises(CheckpointMismatchError, match="the second: expected tensor 'b'"):
         check_compatible({"a": torch.ones(1), "b": torch.ones(1)}, {"a": torch.ones(1)})
+
+
+def test_other_classes_are_told_from_other_shapes(pair, state):
+    a, b = pair({**state, "fc2.weight": torch.zeros(7, 4)})
+    message = r"b\.pt: tensor 'fc2\.weight': expected the same classes as in .*a\.pt, found 3 there and 7 here; pass"
+    with pytest.raises(CheckpointMismatchError, match=message):
+        check_compatible(a, b)
+    bias = {"fc2.bias": torch.zeros(3)}
+    with pytest.raises(CheckpointMismatchError, match=r"fc2\.bias': expected shape \(3,\)"):
+        check_compatible({**state, **bias}, {**state, "fc2.bias": torch.zeros(7)})
+    with pytest.raises(CheckpointMismatchError, match=r"expected the same classes as in .*, found 3 there and 7 here"):
+        check_compatible({**state, **bias}, {**b.tensors(), "fc2.bias": torch.zeros(7)})

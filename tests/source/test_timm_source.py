@@ -4,6 +4,7 @@ import torch
 from weightspace.checkpoint import open_checkpoint
 from weightspace.errors import SourceError
 from weightspace.source import Program, TimmSource, resolve_source
+from weightspace.source.head import head_of, with_outputs
 
 timm = pytest.importorskip("timm")
 
@@ -83,3 +84,10 @@ def test_a_timm_folder_from_the_hub_is_recognised(tmp_path) -> None:
     assert isinstance(source, TimmSource)
     assert source.name == "test_resnet.r160_in1k"
     assert source.build(meta=True).get_classifier().out_features == 5
+
+
+def test_another_number_of_classes() -> None:
+    source = resolve_source("timm:test_vit")
+    assert isinstance(source, TimmSource)
+    assert source.with_classes(7).build(meta=True).state_dict()["head.weight"].shape[0] == 7
+    assert isinstance(with_outputs(source, head_of(source), 7), TimmSource)

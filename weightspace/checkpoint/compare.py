@@ -53,11 +53,38 @@ def check_compatible(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor
     different = [name for name in a if _shape(a, name) != _shape(b, name)]
     if different:
         name = different[0]
+        classes = _classes(a, b, different)
+        if classes is not None:
+            raise CheckpointMismatchError(
+                f"{where_b}: tensor {name!r}: expected the same classes as in {where_a}, found {classes[0]} there and "
+                f"{classes[1]} here; pass --heads both to wsp merge to keep both heads"
+            )
         more = f" (and {len(different) - 1} more)" if len(different) > 1 else ""
         raise CheckpointMismatchError(
             f"{where_b}: tensor {name!r}: expected shape {_shape(a, name)} as in {where_a}, found {_shape(b, name)}"
             f"{more}; give two checkpoints of one architecture"
         )
+
+
+def _classes(
+    a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor], different: list[str]
+) -> tuple[int, int] | None:
+    """Two numbers of outputs, where the weight and bias of one layer differ in these and nothing else differs.
+
+    Such a layer is a head: whatever else read what it gives would differ too.
+    """
+    layer = different[0].rpartition(".")[0]
+    if {name for name in a if name.rpartition(".")[0] == layer} != set(different):
+        return None
+    shapes = [(_shape(a, name), _shape(b, name)) for name in different]
+    changes = {pair for one, other in shapes for pair in zip(one, other, strict=False) if pair[0] != pair[1]}
+    biased = any(len(one) == len(other) == 1 for one, other in shapes)
+    weights = [(one, other) for one, other in shapes if len(one) == len(other) > 1]
+    if len(changes) != 1 or len(weights) != 1 or len(different) != 1 + biased:
+        return None
+    (one, other), (change,) = weights[0], changes
+    others = sum(first != second for first, second in zip(one, other, strict=True))
+    return change if others == 1 and (biased or one[0] != other[0]) else None
 
 
 def _shape(tensors: Mapping[str, torch.Tensor], name: str) -> tuple[int, ...]:

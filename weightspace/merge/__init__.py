@@ -2,6 +2,7 @@
 
 from weightspace.merge.combine import combine
 from weightspace.merge.distill import Distilled, distill
+from weightspace.merge.heads import JointHeads, join_heads
 from weightspace.merge.homes import Homes
 from weightspace.merge.in_turn import refit_in_turn
 from weightspace.merge.interpolate import average, interpolate, merge_interpolate
@@ -19,6 +20,7 @@ __all__ = [
     "PASSES",
     "Distilled",
     "Homes",
+    "JointHeads",
     "Merged",
     "Pleas",
     "Refitted",
@@ -34,6 +36,7 @@ __all__ = [
     "finished",
     "groups_after",
     "interpolate",
+    "join_heads",
     "least_alike",
     "merge",
     "merge_interpolate",

@@ -119,6 +119,10 @@ class Source(ABC):
         """Whether a checkpoint may hold a tensor of this name that the network has no use for (masks in old files)."""
         return False
 
+    def with_classes(self, classes: int) -> Source | None:
+        """The same architecture with another number of classes, or None where nothing in the source says how many."""
+        return None
+
     def evaluation_refusal(self) -> str | None:
         """One line that says why the network cannot be evaluated on data, or None when it can.
 

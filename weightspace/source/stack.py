@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
@@ -71,6 +71,11 @@ class StackSource(Source):
         first = self.layers[0]
         shape = (first.weight[1], *([_SIDE] * first.spatial))
         return Inputs((torch.randn(batch, *shape, generator=torch.Generator().manual_seed(seed), dtype=dtype),))
+
+    @override
+    def with_classes(self, classes: int) -> StackSource:
+        last = self.layers[-1]
+        return replace(self, layers=(*self.layers[:-1], replace(last, weight=(classes, *last.weight[1:]))))
 
     @override
     def evaluation_refusal(self) -> str | None:

@@ -86,6 +86,10 @@ class TimmSource(Source):
         return found | ({"tag": tag} if tag else {})
 
     @override
+    def with_classes(self, classes: int) -> TimmSource:
+        return replace(self, num_classes=classes)
+
+    @override
     def build(self, *, meta: bool = False) -> torch.nn.Module:
         import timm
 

@@ -35,12 +35,14 @@ class TransformersSource(Source):
         folder: The folder that holds `config.json`.
         input_shape: Shape of one image without the batch; None for what the configuration says.
         base_names: The weights have the names of the base model, without its prefix (see `base_names`).
+        num_labels: Classes, in place of those of the configuration; None for these.
     """
 
     label: str
     folder: Path
     input_shape: tuple[int, ...] | None = None
     base_names: bool = False
+    num_labels: int | None = None
 
     def fitted_to(self, checkpoint: Checkpoint) -> TransformersSource:
         """The same architecture, under the names that a checkpoint of its base model has."""
@@ -51,6 +53,10 @@ class TransformersSource(Source):
         if any(name.startswith(f"{prefix}.") for name in checkpoint):
             return self
         return replace(self, base_names=hasattr(self.build(meta=True), prefix))
+
+    @override
+    def with_classes(self, classes: int) -> TransformersSource:
+        return replace(self, num_labels=classes)
 
     @override
     def build(self, *, meta: bool = False) -> torch.nn.Module:
@@ -133,6 +139,8 @@ class TransformersSource(Source):
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise SourceError(f"{self._config_path}: transformers refuses it: {_first_line(error)}") from error
+        if self.num_labels is not None:
+            config.num_labels = self.num_labels
         for part in (config, *(getattr(config, name, None) for name in getattr(config, "sub_configs", {}))):
             for switch in ("use_cache", "use_pretrained_backbone"):
                 if hasattr(part, switch):
