@@ -134,11 +134,14 @@ def _forward(pair: Pair, network: Network) -> Callable[[Mapping[str, Tensor]], l
 
 
 def _batches(pair: Pair, network: Network) -> Callable[[], Iterable[Inputs]] | None:
-    """Calls of the network on the data, with labels where there are any."""
+    """Calls of the network on the data, with labels where there are any that it knows."""
     program, data = network.program, pair.data
     if program is None or data is None:
         return None
-    return lambda: (program.inputs_for(x, y) for x, y in data.matching(pair.request.match_samples))
+    batches = lambda: data.matching(pair.request.match_samples)  # noqa: E731
+    if pair.heads is not None:  # labels may be those of A, of B, or of both one after the other
+        return lambda: (program.inputs_for(x) for x, _ in batches())
+    return lambda: (program.inputs_for(x, y) for x, y in batches())
 
 
 def _size(size: int, copies: int) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from weightspace.errors import DataError
+from wsp import heads as both_heads
 from wsp import options
 from wsp.console import Console
 from wsp.errors import reports_errors
@@ -36,6 +37,14 @@ def merge(
     no_align: Annotated[
         bool, typer.Option("--no-align", help="Interpolate the weights as they are, without aligning B first.")
     ] = False,
+    heads: Annotated[
+        str | None,
+        typer.Option(
+            "--heads",
+            metavar="both",
+            help="both: of networks with different classes keep both heads, the outputs of A first; no labels.",
+        ),
+    ] = None,
     arch: options.Arch = None,
     activation: options.Activation = None,
     input_shape: options.InputShape = None,
@@ -100,7 +109,7 @@ def merge(
     request = PairRequest(
         a, b, arch, activation, options.positive_integers("--input-shape", input_shape),
         data, options.floats("--mean", mean), options.floats("--std", std), method, restarts, seed, device,
-        match_samples, options.names("--kinds", kinds),
+        match_samples, options.names("--kinds", kinds), heads=both_heads.shares_of(heads, t),
     )  # fmt: skip
     with console.owning_stdout():
         sizing = sizing_of(size, size_by, apart, method=method, output=output)
@@ -136,9 +145,11 @@ def _run(console: Console, request: PairRequest, output: Path, t: float, reset_s
     _write(output, pair, merged, recipe)
     document = {"a": str(request.a), "b": str(request.b), "t": t, "aligned": not no_align}
     document |= {} if result is None else result.alignment.report()
+    document |= both_heads.recipe(pair)
     console.document({**document, "statistics": merged.statistics, "output": str(output), "notes": console.notes})
     if result is not None:
         show_alignment(console, result, f"{request.b} aligned to {request.a}")
+    both_heads.show_heads(console, pair)
     console.line(f"merged at t = {t:g}; statistics of batch norms: {_TOLD[merged.statistics]}")
     console.line(f"written to {output}")
 
@@ -168,9 +179,11 @@ def _run_by_features(
     report = {**result.recipe(), **found.recipe, "statistics": merged.statistics}
     _write(output, pair, merged, {**report, "reset_samples": reset_samples}, form)
     document = {"a": str(request.a), "b": str(request.b), **result.alignment.report(), **report}
+    document |= both_heads.recipe(pair)
     console.document({**document, "output": str(output), "notes": console.notes})
     show_alignment(console, result, f"{request.b} aligned to {request.a}")
     found.show(console)
+    both_heads.show_heads(console, pair)
     console.line(f"merged by {found.title}; statistics of batch norms: {_TOLD[merged.statistics]}")
     console.line(f"written to {output}")
 
@@ -178,15 +191,16 @@ def _run_by_features(
 def _write(output: Path, pair: Pair, merged: Merged, recipe: dict[str, Any], form: Form | None = None) -> None:
     import torch
 
-    from weightspace.checkpoint import companions_of, write_checkpoint
+    from weightspace.checkpoint import write_checkpoint
     from wsp.aligning import on
 
+    companions, texts = both_heads.described(pair) if form is None else (form.companions, form.texts)
     write_checkpoint(
         output,
         on(torch.device("cpu"), merged.tensors | ({} if form is None else dict(form.constants))),
         provenance=pair.provenance("wsp merge", recipe),
         aliases=pair.a.aliases() if form is None or form.as_it_was else {},
         inputs=[pair.request.a, pair.request.b],
-        companions=companions_of(pair.a) if form is None else form.companions,
-        texts={} if form is None else form.texts,
+        companions=companions,
+        texts=texts,
     )

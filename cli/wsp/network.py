@@ -56,8 +56,14 @@ def is_saved_spec(arch: str | None) -> bool:
     return arch is not None and arch.endswith(".json")
 
 
-def open_pair(a: Path, b: Path, console: Console) -> tuple[Checkpoint, Checkpoint]:
+def open_pair(a: Path, b: Path, console: Console, *, same: bool = True) -> tuple[Checkpoint, Checkpoint]:
     """Open two checkpoints and check, before any work, that they fit each other and hold numbers.
+
+    Args:
+        a: Path of the reference.
+        b: Path of the other.
+        console: For notes.
+        same: Whether all their shapes are to be the same.
 
     Raises:
         CheckpointError: One cannot be read, holds NaN, or they are of different architectures.
@@ -68,7 +74,8 @@ def open_pair(a: Path, b: Path, console: Console) -> tuple[Checkpoint, Checkpoin
     for checkpoint in (first, second):
         for note in checkpoint.notes:
             console.note(f"{checkpoint.path}: {note}")
-    check_compatible(first, second)
+    if same:
+        check_compatible(first, second)
     for checkpoint in (first, second):
         check_finite(checkpoint)
     return first, second
@@ -81,6 +88,7 @@ def network_of(
     activation: str | None = None,
     input_shape: tuple[int, ...] | None = None,
     runs: bool = True,
+    source: Source | None = None,
 ) -> Network:
     """Find the network of one or more checkpoints, derive its symmetry, and check that the weights are its own.
 
@@ -91,6 +99,7 @@ def network_of(
         activation: For an inferred stack.
         input_shape: Shape of one input.
         runs: Whether the network will be run; if not, no memory is spent on it and it has no program.
+        source: The network, where it was found before.
 
     Raises:
         WeightspaceError: The network cannot be found, built or traced, or a checkpoint is not one of it.
@@ -106,7 +115,8 @@ def network_of(
             _check_against_spec(checkpoint, spec, arch)
         return Network(spec, None, None, arch)
     first = checkpoints[0] if checkpoints else None
-    source = resolve_source(arch, checkpoint=first, activation=activation, input_shape=input_shape)
+    if source is None:
+        source = resolve_source(arch, checkpoint=first, activation=activation, input_shape=input_shape)
     program = Program.from_source(source, meta=True)
     if runs and program.parameters <= LARGEST_HELD:
         program = Program.from_source(source)

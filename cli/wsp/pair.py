@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weightspace.errors import SourceError
+from wsp import heads
 from wsp.console import Console
 from wsp.data import CommandData, command_data
 from wsp.device import checked_device
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from weightspace.checkpoint import Checkpoint, Provenance
+    from weightspace.merge import JointHeads
     from weightspace.source import Source
 
 
@@ -40,6 +42,7 @@ class PairRequest:
     bound: bool = False
     memory: float | None = None
     journal: Path | None = None
+    heads: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Pair:
         network: Their network, whose derived symmetry has passed a check; None where the command can do without.
         data: The data, whose first examples the network has classified; None if none were given.
         device: Where to compute.
+        heads: Where A and B were given the outputs of both: which are whose.
     """
 
     request: PairRequest
@@ -61,6 +65,7 @@ class Pair:
     network: Network | None
     data: CommandData | None
     device: torch.device
+    heads: JointHeads | None = None
 
     def provenance(self, command: str, recipe: dict[str, Any]) -> Provenance:
         """Where a file that is made of the two comes from."""
@@ -76,7 +81,7 @@ class Pair:
             "device": self.device.type,
         }
         inputs = {str(checkpoint.path): checkpoint.sha256() for checkpoint in (self.a, self.b)}
-        return Provenance(command, common | recipe, inputs, seed=self.request.seed)
+        return Provenance(command, common | heads.recipe(self) | recipe, inputs, seed=self.request.seed)
 
 
 def opened(request: PairRequest, console: Console, *, evaluates: bool, network: bool = True) -> Pair:
@@ -96,10 +101,16 @@ def opened(request: PairRequest, console: Console, *, evaluates: bool, network: 
     by_data = bool(check_method(request.method).needs)
     more = check_kinds(request.kinds)
     device = checked_device(request.device)
-    a, b = open_pair(request.a, request.b, console)
-    if not network:
+    a, b = open_pair(request.a, request.b, console, same=request.heads is None)
+    both = None
+    if request.heads is not None:
+        a, b, both = heads.joined(a, b, request)
+    elif not network:
         return Pair(request, a, b, None, None, device)
-    found = network_of((a, b), arch=request.arch, activation=request.activation, input_shape=request.input_shape)
+    found = network_of(
+        (a, b), arch=request.arch, activation=request.activation, input_shape=request.input_shape,
+        source=None if both is None else both.source,
+    )  # fmt: skip
     _tell_inferred(found.source, console)
     if more:
         _check_freedoms(request, found)
@@ -111,7 +122,7 @@ def opened(request: PairRequest, console: Console, *, evaluates: bool, network: 
         _try_data(data, a, found, evaluates=evaluates)
     if found.program is not None:
         require_verified(found, console, seed=request.seed)
-    return Pair(request, a, b, found, data, device)
+    return Pair(request, a, b, found, data, device, both)
 
 
 def _try_data(data: CommandData, checkpoint: Checkpoint, network: Network, *, evaluates: bool) -> None:

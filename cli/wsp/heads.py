@@ -1,0 +1,90 @@
+"""`wsp merge --heads both`: networks with different classes, both heads kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from weightspace.errors import DataError, SourceError
+from wsp.console import Console
+from wsp.network import is_saved_spec
+
+if TYPE_CHECKING:
+    from weightspace.checkpoint import Checkpoint
+    from weightspace.merge import JointHeads
+    from wsp.pair import Pair, PairRequest
+
+BOTH = "both"
+
+
+def shares_of(heads: str | None, t: float) -> tuple[float, float] | None:
+    """The shares of A and B in a merge that keeps both heads; None where they have the same classes.
+
+    Raises:
+        typer.BadParameter: `--heads` is something else.
+        DataError: The merge is one of the two.
+    """
+    if heads is None:
+        return None
+    if heads != BOTH:
+        raise typer.BadParameter(f"expected {BOTH}, found {heads!r}", param_hint="--heads")
+    if not 0 < t < 1:
+        raise DataError(f"--heads {BOTH}: expected --t between 0 and 1, found {t:g}, which leaves one head; drop it")
+    return 1 - t, t
+
+
+def joined(a: Checkpoint, b: Checkpoint, request: PairRequest) -> tuple[Checkpoint, Checkpoint, JointHeads]:
+    """Two opened checkpoints as those of one network with the outputs of both.
+
+    Raises:
+        WeightspaceError: The network cannot be found, is not of this kind, or the two differ elsewhere.
+    """
+    from weightspace.merge import join_heads
+    from weightspace.source import resolve_source
+
+    assert request.heads is not None
+    if request.arch is not None and is_saved_spec(request.arch):
+        raise SourceError(
+            f"{request.arch}: a saved spec has no network to give other outputs; pass --arch with the network itself"
+        )
+    source = resolve_source(request.arch, checkpoint=a, activation=request.activation, input_shape=request.input_shape)
+    found = join_heads(source, (a, b), request.heads)
+    return found.checkpoint(0, a), found.checkpoint(1, b), found
+
+
+def described(pair: Pair) -> tuple[list[Path], dict[str, str]]:
+    """Files to be copied beside the merged weights, and the configuration with the classes of both.
+
+    Without a configuration where that of A cannot say how many outputs there are.
+    """
+    from weightspace.checkpoint import companions_of
+    from weightspace.source import TimmSource, TransformersSource
+    from weightspace.source.class_config import joined_config_text
+
+    companions = companions_of(pair.a)
+    if pair.heads is None or pair.a.config_path is None:
+        return companions, {}
+    if not isinstance(pair.heads.source, (TimmSource, TransformersSource)):
+        return [path for path in companions if path.name != pair.a.config_path.name], {}
+    configs = [_settings(checkpoint.config_path) for checkpoint in (pair.a, pair.b)]
+    return companions, {"config.json": joined_config_text(configs, [len(block) for block in pair.heads.outputs])}
+
+
+def recipe(pair: Pair) -> dict[str, Any]:
+    """Which outputs are whose, as JSON values; empty where both have the same classes."""
+    return {} if pair.heads is None else {"heads": pair.heads.recipe()}
+
+
+def show_heads(console: Console, pair: Pair) -> None:
+    """The same, for people."""
+    if pair.heads is not None:
+        first, second = (f"{block.start} to {block.stop - 1}" for block in pair.heads.outputs)
+        name = pair.heads.head.weight
+        console.line(f"both heads kept ({name}): outputs {first} are those of A, {second} those of B")
+
+
+def _settings(path: Path | None) -> dict[str, Any] | None:
+    return None if path is None else json.loads(path.read_text(encoding="utf-8"))
