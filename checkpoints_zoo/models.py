@@ -9,11 +9,11 @@ from torch import Tensor, nn
 class DigitsMLP(nn.Module):
     """64 -> 64 -> 64 -> 10 with ReLU between; images (N, 1, 8, 8) are flattened."""
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 64, pixels: int = 64, classes: int = 10) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(64, width)
+        self.fc1 = nn.Linear(pixels, width)
         self.fc2 = nn.Linear(width, width)
-        self.fc3 = nn.Linear(width, 10)
+        self.fc3 = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.fc1(x.flatten(1)).relu()
@@ -24,7 +24,7 @@ class DigitsMLP(nn.Module):
 class DigitsCNN(nn.Module):
     """Three 3 x 3 convolutions with batch norm, the second of stride 2, then the mean over space and a linear layer."""
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, width: int = 16, classes: int = 10) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(1, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -32,7 +32,7 @@ class DigitsCNN(nn.Module):
         self.bn2 = nn.BatchNorm2d(2 * width)
         self.conv3 = nn.Conv2d(2 * width, 2 * width, 3, padding=1, bias=False)
         self.bn3 = nn.BatchNorm2d(2 * width)
-        self.fc = nn.Linear(2 * width, 10)
+        self.fc = nn.Linear(2 * width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn1(self.conv1(x)).relu()
@@ -47,3 +47,13 @@ def digits_mlp() -> tuple[nn.Module, Tensor]:
 
 def digits_cnn() -> tuple[nn.Module, Tensor]:
     return DigitsCNN(), torch.zeros(2, 1, 8, 8)
+
+
+def mnist_mlp_half() -> tuple[nn.Module, Tensor]:
+    """For half of the classes of MNIST, as `train_halves.py` trains it."""
+    return DigitsMLP(pixels=784, classes=5), torch.zeros(2, 1, 28, 28)
+
+
+def mnist_cnn_half() -> tuple[nn.Module, Tensor]:
+    """Likewise."""
+    return DigitsCNN(classes=5), torch.zeros(2, 1, 28, 28)
