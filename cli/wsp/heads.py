@@ -15,6 +15,7 @@ from wsp.network import is_saved_spec
 if TYPE_CHECKING:
     from weightspace.checkpoint import Checkpoint
     from weightspace.merge import JointHeads
+    from weightspace.source import Source
     from wsp.pair import Pair, PairRequest
 
 BOTH = "both"
@@ -36,7 +37,9 @@ def shares_of(heads: str | None, t: float) -> tuple[float, float] | None:
     return 1 - t, t
 
 
-def joined(a: Checkpoint, b: Checkpoint, request: PairRequest) -> tuple[Checkpoint, Checkpoint, JointHeads]:
+def joined(
+    a: Checkpoint, b: Checkpoint, request: PairRequest, console: Console
+) -> tuple[Checkpoint, Checkpoint, JointHeads]:
     """Two opened checkpoints as those of one network with the outputs of both.
 
     Raises:
@@ -52,6 +55,8 @@ def joined(a: Checkpoint, b: Checkpoint, request: PairRequest) -> tuple[Checkpoi
         )
     source = resolve_source(request.arch, checkpoint=a, activation=request.activation, input_shape=request.input_shape)
     found = join_heads(source, (a, b), request.heads)
+    if a.config_path is not None and not _configured(found.source):
+        console.note(f"no {a.config_path.name} will be written: that of A cannot say that there are more outputs")
     return found.checkpoint(0, a), found.checkpoint(1, b), found
 
 
@@ -61,13 +66,12 @@ def described(pair: Pair) -> tuple[list[Path], dict[str, str]]:
     Without a configuration where that of A cannot say how many outputs there are.
     """
     from weightspace.checkpoint import companions_of
-    from weightspace.source import TimmSource, TransformersSource
     from weightspace.source.class_config import joined_config_text
 
     companions = companions_of(pair.a)
     if pair.heads is None or pair.a.config_path is None:
         return companions, {}
-    if not isinstance(pair.heads.source, (TimmSource, TransformersSource)):
+    if not _configured(pair.heads.source):
         return [path for path in companions if path.name != pair.a.config_path.name], {}
     configs = [_settings(checkpoint.config_path) for checkpoint in (pair.a, pair.b)]
     return companions, {"config.json": joined_config_text(configs, [len(block) for block in pair.heads.outputs])}
@@ -84,6 +88,13 @@ def show_heads(console: Console, pair: Pair) -> None:
         first, second = (f"{block.start} to {block.stop - 1}" for block in pair.heads.outputs)
         name = pair.heads.head.weight
         console.line(f"both heads kept ({name}): outputs {first} are those of A, {second} those of B")
+
+
+def _configured(source: Source) -> bool:
+    """Whether the number of classes of a source is in its configuration."""
+    from weightspace.source import TimmSource, TransformersSource
+
+    return isinstance(source, (TimmSource, TransformersSource))
 
 
 def _settings(path: Path | None) -> dict[str, Any] | None:

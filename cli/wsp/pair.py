@@ -104,7 +104,7 @@ def opened(request: PairRequest, console: Console, *, evaluates: bool, network: 
     a, b = open_pair(request.a, request.b, console, same=request.heads is None)
     both = None
     if request.heads is not None:
-        a, b, both = heads.joined(a, b, request)
+        a, b, both = heads.joined(a, b, request, console)
     elif not network:
         return Pair(request, a, b, None, None, device)
     found = network_of(

@@ -134,3 +134,21 @@ def test_a_transformers_folder_gets_a_config_with_all_classes(wsp, tmp_path) -> 
     assert merged(torch.arange(12).reshape(2, 6)).logits.shape == (2, 5)
     rows = merged.classifier.weight.split([3, 2])
     assert torch.equal(rows[0], models[0].classifier.weight)
+
+
+def test_a_language_model_gets_no_config_that_is_wrong(wsp, tmp_path) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GPT2Config(
+        n_layer=1, n_embd=16, n_head=2, n_positions=8, vocab_size=30, bos_token_id=1, eos_token_id=2,
+        tie_word_embeddings=False,
+    )  # fmt: skip
+    for seed in range(2):
+        torch.manual_seed(seed)
+        transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / f"gpt{seed}")
+    output = tmp_path / "both"
+    outcome = wsp("merge", tmp_path / "gpt0", tmp_path / "gpt1", "--heads", "both", "-o", output)
+    assert outcome.status == 0, outcome.stderr
+    assert "no config.json will be written" in outcome.stderr
+    assert open_checkpoint(output).info("lm_head.weight").shape == (60, 16)
+    assert not (output / "config.json").exists()
+    assert (output / "generation_config.json").exists()
