@@ -138,10 +138,9 @@ def _batches(pair: Pair, network: Network) -> Callable[[], Iterable[Inputs]] | N
     program, data = network.program, pair.data
     if program is None or data is None:
         return None
-    batches = lambda: data.matching(pair.request.match_samples)  # noqa: E731
-    if pair.heads is not None:  # labels may be those of A, of B, or of both one after the other
-        return lambda: (program.inputs_for(x) for x, _ in batches())
-    return lambda: (program.inputs_for(x, y) for x, y in batches())
+    known = pair.heads is None  # else they may be those of A, of B, or of both one after the other
+    samples = pair.request.match_samples
+    return lambda: (program.inputs_for(x, y if known else None) for x, y in data.matching(samples))
 
 
 def _size(size: int, copies: int) -> str:

@@ -45,6 +45,7 @@ def joined(
     Raises:
         WeightspaceError: The network cannot be found, is not of this kind, or the two differ elsewhere.
     """
+    from weightspace.checkpoint import check_compatible
     from weightspace.merge import join_heads
     from weightspace.source import resolve_source
 
@@ -57,7 +58,9 @@ def joined(
     found = join_heads(source, (a, b), request.heads)
     if a.config_path is not None and not _configured(found.source):
         console.note(f"no {a.config_path.name} will be written: that of A cannot say that there are more outputs")
-    return found.checkpoint(0, a), found.checkpoint(1, b), found
+    first, second = found.checkpoint(0, a), found.checkpoint(1, b)
+    check_compatible(first, second)  # the network can do without some names
+    return first, second, found
 
 
 def described(pair: Pair) -> tuple[list[Path], dict[str, str]]:

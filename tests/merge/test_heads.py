@@ -122,6 +122,13 @@ def test_each_network_gives_its_outputs_and_their_mean_all_side_by_side(source: 
         assert not found.index_select(along, torch.tensor(rest)).any()
 
 
+def test_a_tied_tensor_may_have_another_name_in_each():
+    source = SOURCES[3]
+    a, b = network(source, 4, 0)[1], network(source, 3, 1)[1]
+    b = {name.replace("head", "same"): tensor for name, tensor in b.items()}
+    assert join_heads(source, [{**a, "same.weight": a["head.weight"]}, b]).outputs == (range(4), range(4, 7))
+
+
 def permuted_with_another_head(source: Source) -> tuple[tuple[Program, State], tuple[Program, State]]:
     """A network, and one with other classes that is its copy up to the head, its units in another order."""
     first, a = network(source, 4, 0)

@@ -144,8 +144,10 @@ def _check_blocks(joint: JointHeads, own: Sequence[Program], models: Sequence[St
 
 
 def _head(joint: JointHeads, model: State) -> dict[str, Tensor]:
-    """Its tensors in float64: shares need not be powers of two."""
-    return {name: model[name].double() for name in joint.head.axes if name in model}
+    """Its tensors under all their names, in float64: shares need not be powers of two."""
+    names = joint.head.names
+    held = {canonical: model[name].double() for name, canonical in names.items() if name in model}
+    return {name: held[canonical] for name, canonical in names.items()}
 
 
 def _over(model: State, others: State) -> TensorView:

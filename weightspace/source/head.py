@@ -29,12 +29,14 @@ class Head:
     Attributes:
         weight: Name of its weight.
         bias: Name of its bias, None where it has none.
-        axes: Every name of the two, aliases included -> the axis of the outputs.
+        names: Every name of the two, aliases included -> the one above.
+        axes: Every name -> the axis of the outputs.
         outputs: How many it gives.
     """
 
     weight: str
     bias: str | None
+    names: Mapping[str, str]
     axes: Mapping[str, int]
     outputs: int
 
@@ -56,9 +58,10 @@ def head_of(source: Source) -> Head:
             f"{source.label}: expected a head with tensors of its own, found {last.weight}, which other parts of the "
             "network read too (see wsp untie)"
         )
-    axes = {last.weight: 1 if last.transposed else 0} | ({} if last.bias is None else {last.bias: 0})
-    axes |= {alias: axes[name] for alias, name in program.aliases.items() if name in axes}
-    return Head(last.weight, last.bias, axes, program.state()[last.weight].shape[axes[last.weight]])
+    own = {last.weight: 1 if last.transposed else 0} | ({} if last.bias is None else {last.bias: 0})
+    names = {name: name for name in own} | {a: name for a, name in program.aliases.items() if name in own}
+    axes = {name: own[canonical] for name, canonical in names.items()}
+    return Head(last.weight, last.bias, names, axes, program.state()[last.weight].shape[own[last.weight]])
 
 
 def with_outputs(source: Source, head: Head, outputs: int) -> Source:
