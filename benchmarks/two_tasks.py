@@ -132,7 +132,7 @@ def mean_of(method: str | None) -> Callable[[Tasks], Score]:
 
 def by_pleas(tasks: Tasks) -> Score:
     calls, b = tasks.calls(), tasks.aligned("activations")
-    merged = pleas(tasks.a, b, tasks.program, lambda: calls, passes=tasks.passes)
+    merged = pleas((tasks.a, b), tasks.program, lambda: calls, passes=tasks.passes)
     return tasks.score(tasks.finished(merged.state))
 
 

@@ -157,7 +157,7 @@ def test_so_it_does_by_activations_and_least_squares():
     generator = torch.Generator().manual_seed(3)
     calls = [Inputs((torch.randn(64, 7, generator=generator, dtype=torch.float64),)) for _ in range(4)]
     aligned = align(one, two, spec, method="activations", program=program, batches=lambda: calls).apply(two)
-    merged = pleas(one, aligned, program, lambda: calls, passes=0).state
+    merged = pleas((one, aligned), program, lambda: calls, passes=0).state
     for inputs in calls:
         expected = torch.cat([first.outputs(a, inputs)[0], second.outputs(b, inputs)[0]], 1)
         assert relative_error(program.outputs(merged, inputs), [expected]) < 1e-5
