@@ -16,6 +16,7 @@ from wsp.errors import reports_errors
 from wsp.features import Form, Merging, aligning_first
 from wsp.pair import Pair, PairRequest
 from wsp.pleas import merged_by_pleas
+from wsp.scores import scores_of, show_scores
 from wsp.sizing import sizing_of
 from wsp.zipit import merged_by_zipit
 
@@ -146,10 +147,13 @@ def _run(console: Console, request: PairRequest, output: Path, t: float, reset_s
     document = {"a": str(request.a), "b": str(request.b), "t": t, "aligned": not no_align}
     document |= {} if result is None else result.alignment.report()
     document |= both_heads.recipe(pair)
-    console.document({**document, "statistics": merged.statistics, "output": str(output), "notes": console.notes})
+    scores = scores_of(pair, merged.tensors, None, reset_samples)
+    document |= {"scores": scores, "statistics": merged.statistics}
+    console.document({**document, "output": str(output), "notes": console.notes})
     if result is not None:
         show_alignment(console, result, f"{request.b} aligned to {request.a}")
     both_heads.show_heads(console, pair)
+    show_scores(console, scores)
     console.line(f"merged at t = {t:g}; statistics of batch norms: {_TOLD[merged.statistics]}")
     console.line(f"written to {output}")
 
@@ -179,11 +183,13 @@ def _run_by_features(
     report = {**result.recipe(), **found.recipe, "statistics": merged.statistics}
     _write(output, pair, merged, {**report, "reset_samples": reset_samples}, form)
     document = {"a": str(request.a), "b": str(request.b), **result.alignment.report(), **report}
-    document |= both_heads.recipe(pair)
+    scores = scores_of(pair, merged.tensors, None if form is None else program, reset_samples)
+    document |= {**both_heads.recipe(pair), "scores": scores}
     console.document({**document, "output": str(output), "notes": console.notes})
     show_alignment(console, result, f"{request.b} aligned to {request.a}")
     found.show(console)
     both_heads.show_heads(console, pair)
+    show_scores(console, scores)
     console.line(f"merged by {found.title}; statistics of batch norms: {_TOLD[merged.statistics]}")
     console.line(f"written to {output}")
 
