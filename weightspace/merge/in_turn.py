@@ -20,7 +20,7 @@ from weightspace.stats.linear import Fitted, LinearMoments
 from weightspace.symmetry.sites import Site
 
 State = Mapping[str, Tensor]
-SAMPLES = 2000  # per input of a layer: more rows change its weights by less than a thousandth
+SAMPLES = 200  # per input of a layer: a ResNet-20 came out the same with ten times as many, and with half
 
 
 def refit_in_turn(

@@ -31,7 +31,8 @@ class Losing:
 
     Attributes:
         losses: For every group that may grow what is lost when 0, 1/8, ..., all of its pairs are kept apart, the least
-            alike first: squared distance of the outputs from the mean of those of both networks, over its variance.
+            alike first: distance of the outputs from the mean of those of the networks, over its deviation. Squared
+            distances would let the groups that matter most have nearly all: their layers are solved for afterwards.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Losing:
         self.losses: dict[str, list[float]] = {}
         for group in widening.groups:
             loss = self._distance([other for other in widening.groups if other != group]) - base
-            self.losses[group] = [max(loss, _LEAST) * left for left in self._left(group)]
+            self.losses[group] = [max(loss, _LEAST) ** 0.5 * left for left in self._left(group)]
 
     def apart(self, shares: Mapping[str, float]) -> dict[str, Tensor]:
         """Which pairs of every group are kept apart, bool (n,), as `weightspace.merge.homes.Homes.partial` takes it."""
@@ -80,7 +81,7 @@ class Losing:
         return [each / max(left[0], _LEAST) for each in left]
 
     def _distance(self, groups: Sequence[str]) -> float:
-        """How far the outputs are from the mean ones when all units of some groups are kept apart."""
+        """Squared distance of the outputs from the mean ones when all units of some groups are kept apart."""
         homes = Homes.partial(self._spec, self.apart(dict.fromkeys(groups, 1.0)), len(self._models))
         wide = Wide.of(self._widening, homes, self._models)
         distance = spread = 0.0
