@@ -3,7 +3,9 @@
     python benchmarks/merge_quality.py [--quick] [--only TEXT] [--methods NAME ...] [--samples N] [--seeds N]
         [--json FILE]
 
-*naive*: the mean of the weights as they are. *weights*, *activations*: the mean after alignment. *at once*: every layer
+*naive*: the mean of the weights as they are. *weights*, *activations*: the mean after alignment; *repaired*: with every
+unit brought back to the mean of its moments (REPAIR, Jordan et al. 2022; before batch norms the reset of their
+statistics does that, which all methods have: of such networks only the last layer differs). *at once*: every layer
 solved for the mean features of the aligned networks (PLeaS, Nasery et al. 2024). *in turn*: one layer after the other,
 each on what reaches it in the merged network. *pleas*: that, and then distilled towards the mean outputs; *pleas 1.2x*
 and so on: with as many parameters, the rest of the units kept apart. *zipit*: the units that are most alike merged,
@@ -32,7 +34,7 @@ from trained import PAIRS, Subject, present
 from weightspace.align import align
 from weightspace.errors import SpecError
 from weightspace.evaluate import interpolate
-from weightspace.merge import pleas, refit, refit_in_turn, sized, zipit
+from weightspace.merge import pleas, refit, refit_in_turn, repair, sized, zipit
 from weightspace.source import Inputs, Program
 
 State = dict[str, Tensor]
@@ -66,6 +68,15 @@ def mean_of(method: str | None) -> Callable[[Subject, int], Merged]:
     def merge(subject: Subject, seed: int) -> Merged:
         b = subject.b if method is None else aligned(subject, seed, method)
         return Merged(interpolate(subject.a, b, 0.5))
+
+    return merge
+
+
+def repaired(method: str) -> Callable[[Subject, int], Merged]:
+    def merge(subject: Subject, seed: int) -> Merged:
+        b = aligned(subject, seed, method)
+        calls: list[Inputs] = list(subject.calls(seed))
+        return Merged(repair(subject.program, (subject.a, b), interpolate(subject.a, b, 0.5), lambda: calls).state)
 
     return merge
 
@@ -106,7 +117,9 @@ def by_zipit(subject: Subject, seed: int) -> Merged:
 METHODS: dict[str, Callable[[Subject, int], Merged]] = {
     "naive": mean_of(None),
     "weights": mean_of("weights"),
+    "weights, repaired": repaired("weights"),
     "activations": mean_of("activations"),
+    "activations, repaired": repaired("activations"),
     "at once": solved(refit),
     "in turn": solved(refit_in_turn),
     "pleas": by_pleas(1.0),

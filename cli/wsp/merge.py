@@ -10,7 +10,7 @@ import typer
 
 from weightspace.errors import DataError
 from wsp import heads as both_heads
-from wsp import options
+from wsp import options, repair
 from wsp.console import Console
 from wsp.errors import reports_errors
 from wsp.features import Form, Merging, aligning_first
@@ -97,6 +97,14 @@ def merge(
             show_default=False,
         ),
     ] = None,
+    repairs: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="After averaging rescale and shift every unit, so that on --data its mean and its standard deviation "
+            "are the means of those in A and B (REPAIR); before batch norms their statistics do that.",
+        ),
+    ] = False,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     as_json: options.Json = False,
@@ -118,41 +126,54 @@ def merge(
             "pleas": partial(merged_by_pleas, passes=rounds, sizing=sizing),
             "zipit": merged_by_zipit,
         }
+        if repairs:
+            repair.check_repair(request, by_features)
         if method in by_features:
             _run_by_features(console, request, output, reset_samples, by_features[method], as_is=no_align or t != 0.5)
         else:
-            _run(console, request, output, t, reset_samples, no_align=no_align)
+            _run(console, request, output, t, reset_samples, no_align=no_align, repairs=repairs)
 
 
-def _run(console: Console, request: PairRequest, output: Path, t: float, reset_samples: int, *, no_align: bool) -> None:
+def _run(
+    console: Console, request: PairRequest, output: Path, t: float, reset_samples: int, *, no_align: bool, repairs: bool
+) -> None:
     from weightspace.checkpoint import check_output
     from weightspace.merge import merge as merge_weights
     from wsp.aligning import align_pair, on, show_alignment
+    from wsp.doubts import warn_of_data
     from wsp.pair import opened
 
     check_output(output, [request.a, request.b])
     pair = opened(request, console, evaluates=False, network=not no_align or request.data is not None)
+    if repairs:
+        repair.require_function(pair)
+    warn_of_data(pair, console)
     result = None if no_align else align_pair(pair, console)
     a, b = pair.a.tensors(), pair.b.tensors() if result is None else dict(result.aligned)
     program = None if pair.network is None else pair.network.program
     batches = None if pair.data is None else pair.data.statistics(reset_samples)
-    merged = merge_weights(on(pair.device, a), on(pair.device, b), t=t, program=program, batches=batches)
+    a, b, corrected = on(pair.device, a), on(pair.device, b), None
+    if repairs:
+        merged, corrected = repair.repaired(pair, console, a, b, t, samples=reset_samples)
+    else:
+        merged = merge_weights(a, b, t=t, program=program, batches=batches)
     for note in merged.notes:
         console.warn(note)
-    if pair.data is not None and merged.statistics == "none":
+    if pair.data is not None and merged.statistics == "none" and not repairs:
         console.note("the network has no batch norm, so there were no statistics to measure on --data")
     recipe = {"t": t, "aligned": not no_align, "statistics": merged.statistics, "reset_samples": reset_samples}
-    recipe |= {} if result is None else result.recipe()
+    recipe |= ({} if result is None else result.recipe()) | repair.recipe(corrected)
     _write(output, pair, merged, recipe)
     document = {"a": str(request.a), "b": str(request.b), "t": t, "aligned": not no_align}
     document |= {} if result is None else result.alignment.report()
-    document |= both_heads.recipe(pair)
+    document |= both_heads.recipe(pair) | repair.recipe(corrected)
     scores = scores_of(pair, merged.tensors, None, reset_samples)
     document |= {"scores": scores, "statistics": merged.statistics}
     console.document({**document, "output": str(output), "notes": console.notes})
     if result is not None:
         show_alignment(console, result, f"{request.b} aligned to {request.a}")
     both_heads.show_heads(console, pair)
+    repair.show_repair(console, corrected)
     show_scores(console, scores)
     console.line(f"merged at t = {t:g}; statistics of batch norms: {_TOLD[merged.statistics]}")
     console.line(f"written to {output}")
@@ -164,6 +185,7 @@ def _run_by_features(
     from weightspace.checkpoint import check_output
     from weightspace.merge import finished
     from wsp.aligning import align_pair, show_alignment
+    from wsp.doubts import warn_of_data
     from wsp.pair import opened
 
     name, request = request.method, aligning_first(request, request.method)
@@ -171,6 +193,7 @@ def _run_by_features(
         raise DataError(f"--method {name}: expected neither --t nor --no-align, found one of them; drop it")
     check_output(output, [request.a, request.b])
     pair = opened(request, console, evaluates=False)
+    warn_of_data(pair, console)
     result = align_pair(pair, console)
     found = merging(pair, result, console)
     assert pair.network is not None

@@ -120,6 +120,55 @@ def test_all_inputs_dead_leaves_the_weights_and_fits_the_bias():
     torch.testing.assert_close(fitted.bias.float(), torch.ones(2))
 
 
+@pytest.mark.parametrize("ridge", [0.0, 1e-8, 1e-4])
+@pytest.mark.parametrize("name", ["linear", "convolution", "grouped"])
+def test_dead_channels_keep_their_weights(name: str, ridge: float):
+    """Of an input that is always zero the data say nothing; the others are fitted as if it were not there."""
+    torch.manual_seed(0)
+    layer, shape = LAYERS[name]
+    inputs = torch.randn(shape)
+    inputs[:, 1] = 0
+    wanted = torch.func.functional_call(layer, {"weight": 2 * layer.weight, "bias": layer.bias + 1}, (inputs,)).detach()
+    start = torch.randn_like(layer.weight)
+    moments = LinearMoments(site_of(layer, inputs))
+    moments.add(inputs, wanted)
+    fitted = moments.solve(start, ridge=ridge)
+    dead = torch.zeros_like(start, dtype=torch.bool)
+    per_group = start.shape[1]
+    dead[: len(dead) * per_group // inputs.shape[1], 1] = True  # of a convolution in groups, in the first of these
+    torch.testing.assert_close(fitted.weight[dead], start.double()[dead], rtol=1e-9, atol=1e-9)
+    tolerance = 1e-3 if ridge == 1e-4 else 1e-5
+    torch.testing.assert_close(fitted.weight[~dead], 2 * layer.weight.double()[~dead], rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(fitted.bias, layer.bias.double() + 1, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 1e-8, 1e-4])
+def test_fewer_samples_than_inputs_leave_what_they_do_not_show(ridge: float):
+    torch.manual_seed(0)
+    layer, x, wanted = nn.Linear(20, 3), torch.randn(7, 20), torch.randn(7, 3)
+    start = torch.randn(3, 20)
+    moments = LinearMoments(site_of(layer, x))
+    moments.add(x, wanted)
+    fitted = moments.solve(start, ridge=ridge)
+    change = fitted.weight - start.double()
+    seen = torch.linalg.svd(x.double(), full_matrices=True).Vh
+    assert float((change @ seen[7:].T).abs().max()) < 1e-6  # nothing across what the samples span
+    assert float(change.norm()) < 10
+    torch.testing.assert_close(
+        x.double() @ fitted.weight.T + fitted.bias, wanted.double(), rtol=0, atol=1e-2 if ridge == 1e-4 else 1e-5
+    )
+
+
+@pytest.mark.parametrize("ridge", [0.0, 1e-8, 1e-4])
+def test_inputs_that_repeat_each_other_share_what_is_missing(ridge: float):
+    layer, base = nn.Linear(4, 1), torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    x = torch.cat([base, base], dim=1)
+    moments = LinearMoments(site_of(layer, x))
+    moments.add(x, base.sum(1, keepdim=True))
+    fitted = moments.solve(torch.tensor([[1.0, 0.0, 2.0, 0.0]]), ridge=ridge)
+    torch.testing.assert_close(fitted.weight, torch.tensor([[0.0, 0.5, 1.0, 0.5]]).double(), rtol=1e-3, atol=1e-3)
+
+
 def test_the_ridge_draws_towards_the_start():
     layer, x = nn.Linear(4, 3), torch.randn(60, 4)
     start = torch.randn(3, 4)

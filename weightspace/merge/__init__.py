@@ -10,6 +10,7 @@ from weightspace.merge.merge import Merged, finished, merge
 from weightspace.merge.partial import least_alike
 from weightspace.merge.pleas import PASSES, Pleas, pleas
 from weightspace.merge.refit import Refitted, refit
+from weightspace.merge.repair import Correction, Repaired, repair
 from weightspace.merge.sized import Sized, sized
 from weightspace.merge.stored import Stored
 from weightspace.merge.wide import Wide
@@ -18,12 +19,14 @@ from weightspace.merge.zipping import Zipped, ZippedGroup, groups_after, zipit
 
 __all__ = [
     "PASSES",
+    "Correction",
     "Distilled",
     "Homes",
     "JointHeads",
     "Merged",
     "Pleas",
     "Refitted",
+    "Repaired",
     "Sized",
     "Stored",
     "Wide",
@@ -43,6 +46,7 @@ __all__ = [
     "pleas",
     "refit",
     "refit_in_turn",
+    "repair",
     "sized",
     "widening_of",
     "zipit",

@@ -6,20 +6,22 @@ al. 2022, REPAIR), so the statistics are measured again on the interpolated netw
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from weightspace.errors import DataError
+from weightspace.stats.batchnorm_calls import BatchStatistics, ByBatch, Observed
 from weightspace.stats.moments import ChannelMoments
 
 if TYPE_CHECKING:
     from weightspace.data import Batch
-    from weightspace.source import Program
+    from weightspace.source import Inputs, Program
+
+State = Mapping[str, Tensor]
 
 
 def reset_batchnorm(program: Program, state: Mapping[str, Tensor], batches: Iterable[Batch]) -> dict[str, Tensor]:
@@ -44,12 +46,21 @@ def reset_batchnorm(program: Program, state: Mapping[str, Tensor], batches: Iter
     Raises:
         DataError: No batch, or a batch norm that sees a single value per channel in a batch.
     """
+    return _reset(program, state, (lambda run, x=batch[0]: program.prediction(run, x) for batch in batches))
+
+
+def reset_on_calls(program: Program, state: Mapping[str, Tensor], calls: Iterable[Inputs]) -> dict[str, Tensor]:
+    """As `reset_batchnorm`, over whole calls of the network, which may have more inputs than one."""
+    return _reset(program, state, (lambda run, inputs=inputs: program.outputs(run, inputs) for inputs in calls))
+
+
+def _reset(program: Program, state: State, runs: Iterable[Callable[[State], object]]) -> dict[str, Tensor]:
     run = _with_own_addresses(program, state)
-    mode = _BatchStatistics({tensor.data_ptr(): name for name, tensor in run.items() if name not in program.aliases})
+    mode = BatchStatistics({tensor.data_ptr(): name for name, tensor in run.items() if name not in program.aliases})
     empty = True
-    for batch in batches:
+    for call in runs:
         with mode:
-            program.prediction(run, batch[0])
+            call(run)
         if mode.single is not None:
             raise DataError(
                 f"{mode.single}: expected several values per channel in every batch, found one; use larger batches"
@@ -65,9 +76,31 @@ def reset_batchnorm(program: Program, state: Mapping[str, Tensor], batches: Iter
     return reset
 
 
+def observe_batchnorm(
+    program: Program, state: Mapping[str, Tensor], calls: Iterable[Inputs]
+) -> tuple[dict[tuple[str, str], ChannelMoments], list[Tensor]]:
+    """What reaches the batch norms of a network in evaluation mode.
+
+    Args:
+        program: The network.
+        state: Its weights.
+        calls: Calls of it.
+
+    Returns:
+        Names of the running mean and variance of every batch norm -> the moments of its input; and all outputs.
+    """
+    run = _with_own_addresses(program, state)
+    mode = Observed({tensor.data_ptr(): name for name, tensor in run.items() if name not in program.aliases})
+    outputs: list[Tensor] = []
+    for inputs in calls:
+        with mode:
+            outputs += program.outputs(run, inputs)
+    return mode.moments, outputs
+
+
 def has_batchnorm(program: Program) -> bool:
     """Whether the network normalises by running statistics anywhere; runs it once on its example inputs."""
-    mode = _BatchStatistics({})
+    mode = BatchStatistics({})
     with mode:
         program.outputs(program.state())
     return mode.calls > 0
@@ -78,7 +111,7 @@ def by_batch() -> TorchFunctionMode:
 
     So runs a network whose statistics will be reset; gradients go through the statistics.
     """
-    return _ByBatch({})
+    return ByBatch({})
 
 
 def _with_own_addresses(program: Program, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -92,71 +125,3 @@ def _with_own_addresses(program: Program, state: Mapping[str, Tensor]) -> dict[s
             tensor = tensor.to(dtype, copy=tensor.ndim == 1)
         run[name] = tensor
     return {name: run.get(program.aliases.get(name, name), tensor) for name, tensor in run.items()}
-
-
-class _BatchStatistics(TorchFunctionMode):
-    """Lets batch norms with known running statistics normalise by the batch, and collects the moments of their input.
-
-    Args:
-        names: Address of a running statistic -> its name in the state.
-
-    Attributes:
-        calls: Batch norms with running statistics seen so far, known or not.
-        single: Name of the running mean of a batch norm that saw one value per channel, which has no variance.
-    """
-
-    def __init__(self, names: Mapping[int, str]) -> None:
-        super().__init__()
-        self.calls = 0
-        self.single: str | None = None
-        self._names = names
-        self._moments: dict[tuple[str, str], ChannelMoments] = {}
-
-    def measured(self) -> dict[str, Tensor]:
-        """Name of each running statistic -> its new value, float64."""
-        new: dict[str, Tensor] = {}
-        for (mean, variance), moments in self._moments.items():
-            assert moments.mean is not None
-            new[mean], new[variance] = moments.mean, moments.variance(unbiased=True)
-        return new
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func is F.batch_norm:
-            return self._functional(*args, **kwargs)
-        if func in (torch.batch_norm, torch.ops.aten.batch_norm, torch.ops.aten.batch_norm.default):
-            return self._aten(*args, **kwargs)
-        return func(*args, **kwargs)
-
-    def _functional(
-        self, input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
-    ):
-        if self._collect(input, running_mean, running_var):
-            return F.batch_norm(input, None, None, weight, bias, True, 0.0, eps)
-        return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
-
-    def _aten(self, input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled):
-        if self._collect(input, running_mean, running_var):
-            return torch.batch_norm(input, weight, bias, None, None, True, 0.0, eps, cudnn_enabled)
-        return torch.batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled)
-
-    def _collect(self, x: Tensor, mean: Tensor | None, variance: Tensor | None) -> bool:
-        """Add the moments of `x` if the statistics belong to the state; says whether they do."""
-        if mean is None or variance is None:
-            return False
-        self.calls += 1
-        names = self._names.get(mean.data_ptr()), self._names.get(variance.data_ptr())
-        if names[0] is None or names[1] is None:
-            return False
-        if x.numel() == x.shape[1]:
-            self.single = names[0]
-            return False
-        self._moments.setdefault((names[0], names[1]), ChannelMoments()).add(x)
-        return True
-
-
-class _ByBatch(_BatchStatistics):
-    """Lets every batch norm normalise by the batch, and collects nothing."""
-
-    def _collect(self, x: Tensor, mean: Tensor | None, variance: Tensor | None) -> bool:
-        return mean is not None and variance is not None and x.numel() > x.shape[1]

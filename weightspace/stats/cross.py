@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+from weightspace.stats.moments import CONSTANT
+
 # Numbers that are converted to float64 at a time.
 _CHUNK = 2**20
-# Variances below this share of the second moment are rounding in float32: the unit is dead or constant.
-_DEAD = 1e-13
 
 
 class CrossMoments:
@@ -69,5 +69,5 @@ class CrossMoments:
 
 def _inverse_deviation(mean: Tensor, square: Tensor, shift: Tensor) -> Tensor:
     variance = square - mean.square()
-    dead = variance <= _DEAD * (variance + (mean + shift).square())
+    dead = variance <= CONSTANT * (variance + (mean + shift).square())
     return torch.where(dead, 0.0, variance.clamp(min=torch.finfo(variance.dtype).tiny).rsqrt())

@@ -13,6 +13,7 @@ from torch import Tensor
 from weightspace.symmetry.sites import Convolution, Site
 
 _CHUNK = 1 << 22  # entries of a matrix of patches that are formed at a time
+_SINGULAR = 1e-15  # share of a diagonal entry, per row, of which rounding may make a pivot
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class LinearMoments:
         """The weights with the least squared error, drawn a little towards where they start.
 
         Minimises ``|W Z - Y|^2 + ridge * s |W - W0|^2`` with s the mean square of an input (PLeaS: Nasery et al. 2024,
-        section 4.2, with a ridge in place of early stopping). The bias is free.
+        section 4.2, with a ridge in place of early stopping). The bias is free. Where the data say nothing (dead
+        inputs, fewer samples than inputs) the weights stay what they were, also without a ridge.
 
         Args:
             start: Where the weights start, of the shape of the parameter.
@@ -108,8 +110,9 @@ class LinearMoments:
         found = torch.zeros_like(begin)
         for made, read in self._indices(begin, blocks):
             gram = self._gram[:, read][:, :, read] + torch.diag_embed(pull[:, read])
-            right = self._cross[:, made][:, :, read] + begin[:, made][:, :, read] * pull[:, None, read]
-            found[:, made[:, None], read] = _solved(gram, right.mT).mT
+            own = begin[:, made][:, :, read]
+            right = self._cross[:, made][:, :, read] - own @ self._gram[:, read][:, :, read]
+            found[:, made[:, None], read] = own + _solved(gram, right.mT).mT
         weight, bias = found[..., :-1], found[..., -1]
         means = self._gram[:, -1, :-1] / self.count
         covariance = self._gram[:, :-1, :-1] / self.count - means.unsqueeze(-1) * means.unsqueeze(-2)
@@ -138,11 +141,13 @@ class LinearMoments:
 
 
 def _solved(gram: Tensor, right: Tensor) -> Tensor:
-    """Solves with a positive definite matrix; the shortest solution where rounding has left it singular."""
+    """Solves with a positive semi-definite matrix; the shortest solution where it is singular, up to rounding."""
     factor, failed = torch.linalg.cholesky_ex(gram)
-    if not bool(failed.any()):
+    pivots = factor.diagonal(dim1=-2, dim2=-1).square()
+    safe = pivots > _SINGULAR * gram.shape[-1] * gram.diagonal(dim1=-2, dim2=-1)
+    if not bool(failed.any()) and bool(safe.all()):
         return torch.cholesky_solve(right, factor)
-    return torch.linalg.lstsq(gram, right, driver="gelsd").solution
+    return torch.linalg.pinv(gram, hermitian=True) @ right
 
 
 def _rows(

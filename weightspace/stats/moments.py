@@ -7,6 +7,8 @@ from torch import Tensor
 
 # Elements that are converted to float64 at a time: 1 MiB stays in the cache, which makes this ten times faster.
 _BLOCK = 2**17
+# Variances below this share of the second moment are rounding in float32: the unit is dead or constant.
+CONSTANT = 1e-13
 
 
 class ChannelMoments:
@@ -53,3 +55,9 @@ class ChannelMoments:
         if self._squares is None:
             raise ValueError("no batch was added")
         return self._squares / (self.count - 1 if unbiased else self.count)
+
+    def deviation(self) -> Tensor:
+        """Standard deviation `(C,)` float64, by `count`; 0 of a channel that is constant up to rounding."""
+        variance = self.variance(unbiased=False)
+        assert self.mean is not None
+        return torch.where(variance <= CONSTANT * (variance + self.mean.square()), 0.0, variance).sqrt()

@@ -120,6 +120,11 @@ class Sites:
             site for site in self.sites if all(name in self.whole and uses[name] == 1 for name in site.tensors)
         )
 
+    @property
+    def norms(self) -> tuple[int, ...]:
+        """Which operators of the sequence are batch norms, after a site or elsewhere."""
+        return tuple(number for number, name in enumerate(self.sequence) if name.split(".")[1] in _BATCH_NORMS)
+
 
 def derive_sites(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Sites:
     """Finds the sites of a network, on inputs of the shape of the given ones.

@@ -1,0 +1,106 @@
+"""`wsp merge --repair`: what it needs, and how it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from weightspace.errors import DataError, SourceError
+from wsp.console import Console
+from wsp.pair import Pair, PairRequest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from weightspace.merge import Correction, Merged
+
+
+def check_repair(request: PairRequest, by_features: Collection[str]) -> None:
+    """Checks what can be checked before anything is opened.
+
+    Args:
+        request: What the user asked for.
+        by_features: Methods that do not average weights.
+
+    Raises:
+        DataError: There are no data, or the merge is no average.
+    """
+    if request.method in by_features:
+        raise DataError(
+            f"--repair: expected a --method that averages weights, found {request.method}, which goes by features "
+            "itself; drop one of them"
+        )
+    if request.data is None:
+        raise DataError(
+            "--repair: expected --data with examples, of which no label is used, found none; give data, or drop it"
+        )
+
+
+def require_function(pair: Pair) -> None:
+    """Checks that it is known what the network computes.
+
+    Raises:
+        SourceError: An architecture was read off the tensors without --activation.
+    """
+    source = None if pair.network is None else pair.network.source
+    refusal = None if source is None else source.evaluation_refusal()
+    if refusal is not None:
+        raise SourceError(refusal)
+
+
+def repaired(
+    pair: Pair, console: Console, a: Mapping[str, Tensor], b: Mapping[str, Tensor], t: float, *, samples: int
+) -> tuple[Merged, Mapping[str, Correction]]:
+    """The mean of two aligned networks with every unit brought back to its spread, and what was done to each layer.
+
+    Args:
+        pair: With data and a network.
+        console: Shows the progress.
+        a: Weights of the reference.
+        b: Weights of the other network, aligned to it, on the same device.
+        t: Share of B, in weights and in moments.
+        samples: Examples to measure on.
+
+    Raises:
+        SourceError: The network runs other operators than its trace.
+    """
+    from weightspace.merge import finished, interpolate, repair
+
+    network, data = pair.network, pair.data
+    assert data is not None
+    assert network is not None
+    assert network.program is not None  # the data were tried on it
+    program, spec = network.program, network.spec
+    merged = interpolate(a, b, t)
+
+    def plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        named = network.under_spec_names(state)
+        return {name: named[name] for name in named if name not in spec.aliases}
+
+    with console.progress("repairing") as step:
+        found = repair(
+            program, (plain(a), plain(b)), plain(merged),
+            lambda: (program.inputs_for(x) for x, _ in data.statistics(samples)), shares=(1 - t, t), progress=step,
+        )  # fmt: skip
+    state = {name: found.state.get(spec.aliases.get(name, name), tensor) for name, tensor in merged.items()}
+    dtypes = {name: tensor.dtype for name, tensor in a.items()}
+    return finished(state, dtypes, program, data.statistics(samples)), found.corrected
+
+
+def recipe(corrected: Mapping[str, Correction] | None) -> dict[str, Any]:
+    """What was done, as JSON values; nothing where nothing was."""
+    if corrected is None:
+        return {}
+    return {"repaired": {name: asdict(correction) for name, correction in corrected.items()}}
+
+
+def show_repair(console: Console, corrected: Mapping[str, Correction] | None) -> None:
+    """The table of layers, for people."""
+    if corrected is None:
+        return
+    rows = [
+        (name, f"{each.units:,}", f"{each.dead:,}", f"{each.gain:.4g}", "yes" if each.shifted else "no: it has no bias")
+        for name, each in corrected.items()
+    ]
+    console.table(("weight", "#units", "#left, dead", "#median factor", "shifted"), rows, title="layers repaired")
