@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wsp.pair import Pair, PairRequest
 
 BOTH = "both"
+_CONFIG = "config.json"
 
 
 def shares_of(heads: str | None, t: float) -> tuple[float, float] | None:
@@ -63,21 +64,27 @@ def joined(
     return first, second, found
 
 
-def described(pair: Pair) -> tuple[list[Path], dict[str, str]]:
-    """Files to be copied beside the merged weights, and the configuration with the classes of both.
+def described(pair: Pair, companions: list[Path], texts: dict[str, str]) -> tuple[list[Path], dict[str, str]]:
+    """The files beside the merged weights: the configuration gets the classes of both, or is left out.
 
-    Without a configuration where that of A cannot say how many outputs there are.
+    Args:
+        pair: What was merged.
+        companions: Files to be copied.
+        texts: Files with other content, by name.
     """
-    from weightspace.checkpoint import companions_of
     from weightspace.source.class_config import joined_config_text
 
-    companions = companions_of(pair.a)
-    if pair.heads is None or pair.a.config_path is None:
-        return companions, {}
-    if not _configured(pair.heads.source):
-        return [path for path in companions if path.name != pair.a.config_path.name], {}
-    configs = [_settings(checkpoint.config_path) for checkpoint in (pair.a, pair.b)]
-    return companions, {"config.json": joined_config_text(configs, [len(block) for block in pair.heads.outputs])}
+    if pair.heads is None:
+        return companions, texts
+    own = next((path for path in companions if path.name == _CONFIG), None)
+    if _CONFIG in texts:
+        first = json.loads(texts[_CONFIG])
+    elif own is not None and _configured(pair.heads.source):
+        first = _settings(own)
+    else:
+        return [path for path in companions if path != own], texts
+    classes = [len(block) for block in pair.heads.outputs]
+    return companions, texts | {_CONFIG: joined_config_text([first, _settings(pair.b.config_path)], classes)}
 
 
 def recipe(pair: Pair) -> dict[str, Any]:

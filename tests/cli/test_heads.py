@@ -136,6 +136,18 @@ def test_a_transformers_folder_gets_a_config_with_all_classes(wsp, tmp_path) -> 
     assert torch.equal(rows[0], models[0].classifier.weight)
 
 
+@pytest.mark.parametrize("options", [("--method", "zipit"), ("--method", "pleas", "--size", "1.3", "--rounds", "2")])
+def test_other_ways_to_merge_features_keep_both_too(wsp, halves, tmp_path, options) -> None:
+    output = tmp_path / "merged"
+    outcome = wsp("merge", *halves, "--arch", ARCH, "--data", DATA, "--heads", "both", *options, "-o", output)
+    assert outcome.status == 0, outcome.stderr
+    assert open_checkpoint(output).info("fc.bias").shape == (10,)
+    assert "outputs 0 to 5 are those of A" in outcome.stdout
+    if (output / "network.py").exists():
+        program = Program.from_source(resolve_source(f"{output / 'network.py'}:Network"))
+        assert program.outputs(open_checkpoint(output).tensors())[0].shape[1] == 10
+
+
 def test_a_language_model_gets_no_config_that_is_wrong(wsp, tmp_path) -> None:
     transformers = pytest.importorskip("transformers")
     config = transformers.GPT2Config(
