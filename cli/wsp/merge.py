@@ -220,10 +220,11 @@ def _run_by_features(
 def _write(output: Path, pair: Pair, merged: Merged, recipe: dict[str, Any], form: Form | None = None) -> None:
     import torch
 
-    from weightspace.checkpoint import write_checkpoint
+    from weightspace.checkpoint import companions_of, write_checkpoint
     from wsp.aligning import on
 
-    companions, texts = both_heads.described(pair) if form is None else (form.companions, form.texts)
+    beside = (companions_of(pair.a), {}) if form is None else (form.companions, form.texts)
+    companions, texts = both_heads.described(pair, *beside)
     write_checkpoint(
         output,
         on(torch.device("cpu"), merged.tensors | ({} if form is None else dict(form.constants))),

@@ -24,6 +24,8 @@ def scores_of(
 ) -> dict[str, dict[str, float]]:
     """Loss and accuracy of A, B, their mean as they are, and the merged network; empty without labels for them.
 
+    It is empty too where heads with different classes are kept.
+
     Args:
         pair: What was merged.
         merged: The merged weights.
@@ -34,6 +36,8 @@ def scores_of(
     from weightspace.merge import merge
 
     if pair.data is None or pair.network is None or pair.network.program is None:
+        return {}
+    if pair.heads is not None:  # labels may count the classes of A, of B, or of both
         return {}
     own = pair.network.program
     a, b = (on(pair.device, each.tensors()) for each in (pair.a, pair.b))
