@@ -139,10 +139,19 @@ def test_a_norm_over_units_keeps_them_from_growing():
     assert "mixes them" in widening.refused[spec.groups[0].name]
 
 
-def test_hidden_units_of_transformers_may_grow_whatever_their_code_holds():
+@pytest.mark.parametrize("build", [llama, gpt2])
+def test_hidden_units_and_heads_of_transformers_may_grow_whatever_their_code_holds(build):
+    """Layers of GPT-2 reshape to the width that they were built with."""
     pytest.importorskip("transformers")
-    for build in (llama, gpt2):  # layers of the second reshape to the width that they were built with
-        _, spec, widening, _, _ = made(build)
-        assert widening.groups
-        assert all("mlp" in name for name in widening.groups)
-        assert set(widening.groups) | set(widening.refused) == {group.name for group in spec.groups}
+    program, spec, widening, a, _ = made(build)
+    heads = {outer for group in spec.all_groups for outer in group.depends_on} - {
+        group.name for group in spec.all_groups if group.depends_on
+    }
+    assert set(widening.groups) >= heads
+    assert sum("mlp" in name for name in widening.groups) == 2
+    assert len(widening.groups) == 4
+    assert set(widening.groups) | set(widening.refused) == {group.name for group in spec.groups}
+    for share in (0.5, 1.0):  # of a network and itself: all heads are there once or twice, and it is the same function
+        wide = Wide.of(widening, Homes.partial(spec, apart(spec, widening.groups, share)), (a, a))
+        torch.testing.assert_close(wide.program.outputs(wide.state)[0], program.outputs(a)[0], atol=1e-9, rtol=1e-9)
+        assert wide.program.parameters > (1 + 0.8 * share) * program.parameters

@@ -123,15 +123,25 @@ class _Rewriting:
 
     def _sizes(self, node: fx.Node, copy: fx.Node, at: int) -> None:
         """Sizes of the result, as far as they are numbers."""
-        axes = self._axes(node)
         given = node.args[at] if len(node.args) > at else None
-        if axes is None or not isinstance(given, (list, tuple)) or len(given) != len(axes):
+        sizes = self._known_sizes(node)
+        if sizes is None or not isinstance(given, (list, tuple)) or len(given) != len(sizes):
             return
         news = list(copy.args[at])  # pyright: ignore[reportArgumentType]
-        for dim, axis in enumerate(axes):
-            if isinstance(news[dim], int) and news[dim] == axis.size:
-                news[dim] = self._size(axis)
+        for dim, (before, after) in enumerate(sizes):
+            if isinstance(news[dim], int) and news[dim] == before:
+                news[dim] = after
         copy.update_arg(at, news)
+
+    def _known_sizes(self, node: fx.Node) -> list[tuple[int, int]] | None:
+        """The sizes of a value before and after; where its axes are not known, those that it is taken apart into."""
+        axes = self._axes(node)
+        if axes is not None:
+            return [(axis.size, self._size(axis)) for axis in axes]
+        source = node.args[0]
+        axes = self._axes(source) if isinstance(source, fx.Node) else None
+        parts = None if axes is None else [factors(axis, self.homes) for axis in axes]
+        return None if parts is None or None in parts else [size for part in parts for size in part or ()]
 
     def _pad(self, node: fx.Node, copy: fx.Node) -> None:
         """Zeros beside a value: as many as what it is added to has units there."""
@@ -241,6 +251,20 @@ def moved(axis: Axis, homes: Homes, place: int) -> int | None:
             return _within(axis, parts, runs, homes, place)
         case _:
             return place if homes.axis(axis).size == axis.size else None
+
+
+def factors(axis: Axis, homes: Homes) -> list[tuple[int, int]] | None:
+    """The sizes that an axis is a product of, before and after: of queries, keys and values 3, heads, and one head."""
+    match axis:
+        case ProductAxis(parts):
+            found = [factors(part, homes) for part in parts]
+            return None if None in found else [size for part in found for size in part or ()]
+        case SumAxis(parts, runs):
+            found = [factors(part, homes) for part in parts]
+            alike = len(runs) == len(parts) and all(part == found[0] for part in found)
+            return None if not alike or found[0] is None else [(len(parts), len(parts)), *found[0]]
+        case _:
+            return [(axis.size, homes.axis(axis).size)]
 
 
 def _within(axis: SumAxis, parts: tuple[Axis, ...], runs: tuple[Any, ...], homes: Homes, place: int) -> int | None:

@@ -25,13 +25,15 @@ from weightspace.symmetry.block import axis_pieces
 class Homes:
     """The homes of the units of aligned networks; of groups that are not named unit i goes to slot i.
 
+    Units of a group that others are nested in, such as heads, go with all that is inside of them, in its order.
+
     Attributes:
         spec: The symmetry of the networks.
         sizes: Size of a group in the merged network.
         units: For every network and group int64 (n,): the home of each unit, below the size.
 
     Raises:
-        SpecError: A group does not exist, is nested in or around another, or a home is out of range.
+        SpecError: A group does not exist, is nested in another, or a home is out of range.
     """
 
     spec: Spec
@@ -40,10 +42,11 @@ class Homes:
 
     def __post_init__(self) -> None:
         groups = {group.name: group for group in self.spec.groups}
-        around = {outer for group in self.spec.all_groups for outer in group.depends_on}
         for name, size in self.sizes.items():
-            if name not in groups or groups[name].depends_on or name in around:
-                raise SpecError(f"group '{name}': expected a movable group apart from others, found none of that name")
+            if name not in groups or groups[name].depends_on:
+                raise SpecError(
+                    f"group '{name}': expected a movable group that lies in no other, found none of that name"
+                )
             for own in self.units:
                 home = own.get(name)
                 if home is None or home.shape != (groups[name].size,) or not bool(((home >= 0) & (home < size)).all()):

@@ -54,6 +54,7 @@ class Losing:
         self._spec, self._widening, self._models = spec, widening, models
         found = [similarities(program, models[0], other, spec, calls).of for other in models[1:]]
         self._alike = {group: torch.stack([each[group] for each in found]).mean(0) for group in found[0]}
+        self._alike |= _of_heads(spec, self._alike)
         self._calls = calls
         with by_batch():
             self._targets = [
@@ -91,3 +92,13 @@ class Losing:
             distance += float((outputs - target).square().mean())
             spread += float(target.var(correction=0))
         return distance / max(spread, torch.finfo(torch.float32).tiny)
+
+
+def _of_heads(spec: Spec, alike: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """For groups that others are nested in, such as heads: how alike what is inside of them is, on the diagonal."""
+    found: dict[str, list[Tensor]] = {}
+    for group in spec.groups:
+        if len(group.depends_on) == 1 and group.name in alike:
+            inside = alike[group.name].cpu()[0].diagonal()
+            found.setdefault(group.depends_on[0], []).append(inside.reshape(-1, group.size).mean(1))
+    return {name: torch.stack(each).mean(0).diag()[None] for name, each in found.items() if name not in alike}

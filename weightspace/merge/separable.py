@@ -34,7 +34,15 @@ Run = Callable[[Homes, State], list[Tensor]]
 
 
 def refusals(
-    program: Program, spec: Spec, reads: Reads, arrange: Arrange, run: Run, *, more: int, seed: int = 0
+    program: Program,
+    spec: Spec,
+    reads: Reads,
+    arrange: Arrange,
+    run: Run,
+    *,
+    more: int,
+    around: bool = False,
+    seed: int = 0,
 ) -> dict[str, str]:
     """Tries all groups of a network, together, and each alone where that fails.
 
@@ -45,6 +53,7 @@ def refusals(
         arrange: How units are arranged.
         run: Runs the network with units arranged so.
         more: How many units that adds to a group at least.
+        around: Whether groups that others are nested in, such as heads, may be arranged with all that is inside.
         seed: Seed of the weights.
 
     Returns:
@@ -52,7 +61,7 @@ def refusals(
     """
     sites = program.sites(program.inputs)
     state, strangers = (randomized(program.state(), spec, seed + offset) for offset in range(2))
-    reasons = {group.name: _refusal(spec, sites, group, more) for group in spec.groups}
+    reasons = {group.name: _refusal(spec, sites, group, more, around=around) for group in spec.groups}
     refused = {name: reason for name, reason in reasons.items() if reason is not None}
     left = [group for group in spec.groups if group.name not in refused]
     before = program.outputs(state)
@@ -79,9 +88,9 @@ def reads_of(sites: Sites) -> dict[str, frozenset[int]]:
     return found
 
 
-def _refusal(spec: Spec, sites: Sites, group: Group, more: int) -> str | None:
+def _refusal(spec: Spec, sites: Sites, group: Group, more: int, *, around: bool) -> str | None:
     """Why the units of a group may not be arranged anew, as far as the spec says."""
-    if group.depends_on or any(group.name in other.depends_on for other in spec.all_groups):
+    if group.depends_on or (not around and any(group.name in other.depends_on for other in spec.all_groups)):
         return "it is nested with other groups"
     for tensor, axis in spec.occurrences(group.name):
         if tensor not in sites.whole:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from weightspace.errors import SpecError
-from weightspace.merge.budget import Budget, choose, evenly
+from weightspace.merge.budget import Budget, choose, evenly, largest
 from weightspace.merge.homes import Homes
 from weightspace.merge.losing import Losing
 from weightspace.merge.size import Measure, size_of
 from weightspace.merge.wide import Wide
-from weightspace.merge.widening import Widening, widening_of
+from weightspace.merge.widening import widening_of
 from weightspace.source import Inputs, Program
 from weightspace.symmetry import Spec
 
@@ -57,8 +57,8 @@ def sized(
         size: Largest size, relative to that of one network.
         shares: In place of a size the share kept apart of some groups.
         measure: What the size counts.
-        configured: Whether a library can build the network with parameters of given shapes: if so with all units
-            apart, every group keeps the same share apart, so that it can with fewer.
+        configured: Whether a library can build the network with parameters of given shapes. If it can with more
+            units in all groups that nothing is nested in, and these suffice, each keeps the same share apart.
 
     Raises:
         SpecError: No group may grow, a group that is named may not, or the size cannot be had.
@@ -76,17 +76,19 @@ def sized(
     whole = size_of(program, spec, widening.reads, measure, len(models))
     if shares is not None:
         budget = Budget(shares, whole.at(shares) / whole.one)
-    elif configured(_shapes(program, spec, widening, len(models))):
-        budget = evenly(whole, widening.groups, 1.0 if size is None else size)
     else:
-        budget = choose(whole, losing.losses, 1.0 if size is None else size)
+        wanted = 1.0 if size is None else size
+        plain = [name for name in widening.groups if not any(name in other.depends_on for other in spec.all_groups)]
+        suffice = bool(plain) and wanted <= largest(whole, plain)
+        even = suffice and configured(_shapes(program, spec, plain, len(models)))
+        budget = evenly(whole, plain, wanted) if even else choose(whole, losing.losses, wanted)
     homes = Homes.partial(spec, losing.apart(budget.shares), len(models))
     return Sized(Wide.of(widening, homes, models), budget, widening.refused)
 
 
-def _shapes(program: Program, spec: Spec, widening: Widening, networks: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of the parameters with all units kept apart."""
-    apart = {g.name: torch.ones(g.size, dtype=torch.bool) for g in spec.groups if g.name in widening.groups}
+def _shapes(program: Program, spec: Spec, groups: Sequence[str], networks: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of the parameters with all units of some groups kept apart."""
+    apart = {group.name: torch.ones(group.size, dtype=torch.bool) for group in spec.groups if group.name in groups}
     homes = Homes.partial(spec, apart, networks)
     known = {name: spec.tensors[name].axes for name in program.parameter_names if name in spec.tensors}
     return {name: tuple(homes.axis(axis).size for axis in axes) for name, axes in known.items()}

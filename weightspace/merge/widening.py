@@ -59,6 +59,6 @@ def widening_of(program: Program, spec: Spec, *, seed: int = 0) -> Widening:
     def run(homes: Homes, state: State) -> list[Tensor]:
         return growable.program(homes).outputs(state)
 
-    refused = refusals(program, spec, reads, doubled, run, more=1, seed=seed)
+    refused = refusals(program, spec, reads, doubled, run, more=1, around=True, seed=seed)
     groups = tuple(group.name for group in spec.groups if group.name not in refused)
     return Widening(reads, growable, groups, refused)
