@@ -58,8 +58,14 @@ def error(
     return left / spread
 
 
+def vit() -> tuple[nn.Module, Inputs]:
+    timm = pytest.importorskip("timm")
+    network = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2, num_classes=5)
+    return network, Inputs((torch.randn(2, 3, 32, 32),))
+
+
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("build", [perceptron, resnet20, gpt2])
+@pytest.mark.parametrize("build", [perceptron, resnet20, gpt2, vit])
 def test_a_network_merged_with_itself_stays_what_it_is(method, build):
     torch.manual_seed(0)
     program, spec = built_of(build())
