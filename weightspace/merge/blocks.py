@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from weightspace.merge.homes import Homes
+from weightspace.merge.wide import Wide
 from weightspace.symmetry.sites import Site
 
 
@@ -56,3 +57,16 @@ def kept(homes: Homes, sites: Iterable[Site]) -> Mapping[str, tuple[Block, ...]]
     """The weights that fall into several blocks, with these."""
     found = {site.weight: blocks_of(homes, site) for site in sites}
     return {name: blocks for name, blocks in found.items() if len(blocks) > 1}
+
+
+def masks_of(wide: Wide) -> dict[str, Tensor]:
+    """For weights that fall into blocks 1 where something is stored and 0 in between, of the shape of the weight."""
+    found = {}
+    sites = {site.weight: site for site in wide.program.sites(wide.program.inputs).alone}
+    for name, blocks in kept(wide.homes, sites.values()).items():
+        mask = torch.zeros_like(wide.state[name])
+        turned = mask.transpose(0, 1) if sites[name].transposed else mask
+        for block in blocks:
+            turned[block.made[:, None], block.read] = 1.0
+        found[name] = mask
+    return found

@@ -14,12 +14,16 @@ import torch
 from torch import Tensor
 
 from weightspace.errors import DataError
+from weightspace.merge.blocks import masks_of
+from weightspace.merge.matching import FeatureMatching
+from weightspace.merge.wide import Wide
 from weightspace.source import Inputs, Program
 from weightspace.stats import by_batch
 
 State = Mapping[str, Tensor]
 RATE = 1e-3
 ATTEMPTS, SLOWER = 3, 10
+FEATURES = 5.0
 HELD_OUT = 10  # of so many calls one is held out, where there are as many
 
 
@@ -44,7 +48,8 @@ def distill(
     batches: Callable[[], Iterable[Inputs]],
     *,
     passes: int,
-    student: Program | None = None,
+    wide: Wide | None = None,
+    features: float = FEATURES,
     rate: float = RATE,
     seed: int = 0,
     progress: Callable[[int, int, str], None] | None = None,
@@ -56,11 +61,14 @@ def distill(
 
     Args:
         program: The network of the models.
-        models: Weights whose mean outputs are the target, in any coordinates.
+        models: Weights whose mean outputs are the target.
         start: The weights to start from.
         batches: Starts a pass over unlabelled calls of the network, the same ones every time.
         passes: Passes over them.
-        student: The network to be trained, where it is another one than that of the models.
+        wide: The network to be trained, where it is of another width; what is zero between units of different networks
+            stays so.
+        features: Weight of the distance from the mean features, for models that are aligned to each other; 0 for the
+            outputs alone, of models in any coordinates.
         rate: Learning rate.
         seed: Seed of the order of calls.
         progress: Called with (steps done, steps, what is going on).
@@ -74,8 +82,10 @@ def distill(
     random = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(calls), generator=random).tolist()
     held = len(calls) // HELD_OUT
-    student = student or program
+    student = program if wide is None else wide.program
     teacher = _Teacher(program, models, student, calls)
+    matching = FeatureMatching(program, models, student, None if wide is None else wide.homes, calls[0])
+    masks = {} if wide is None else masks_of(wide)
     judged, seen = order[:held] or order, order[held:]
     steps = max(1, passes * len(seen))
     best, best_loss = dict(start), teacher.judge(start, judged)
@@ -87,7 +97,15 @@ def distill(
         for done in range(passes):
             for number, at in enumerate(torch.randperm(len(seen), generator=random).tolist(), 1):
                 optimiser.zero_grad()
-                teacher.loss({**start, **learned}, seen[at]).backward()
+                state = {**start, **learned}
+                if features and matching.names:
+                    teacher.both(state, seen[at], matching, calls[seen[at]], features).backward()
+                else:
+                    teacher.loss(state, seen[at]).backward()
+                for name, mask in masks.items():
+                    gradient = learned[name].grad
+                    assert gradient is not None
+                    gradient.mul_(mask)
                 optimiser.step()
                 schedule.step()
                 if progress is not None:
@@ -116,6 +134,16 @@ class _Teacher:
         """Squared distance from the mean outputs over their variance, on one call, with gradients."""
         with by_batch():
             outputs = self._student.outputs(state, self._calls[at], differentiable=True)
+        return self._distance(outputs, at)
+
+    def both(self, state: State, at: int, matching: FeatureMatching, inputs: Inputs, weight: float) -> Tensor:
+        """The same with so many times the distance from the mean features."""
+        targets = matching.targets(inputs)
+        with by_batch():
+            outputs, far = matching.run(state, self._calls[at], targets)
+        return self._distance(outputs, at) + weight * far
+
+    def _distance(self, outputs: list[Tensor], at: int) -> Tensor:
         distances = [(one - two).square().mean() for one, two in zip(outputs, self._targets[at], strict=True)]
         return torch.stack([scale * each for scale, each in zip(self._scales, distances, strict=True)]).mean()
 

@@ -71,11 +71,11 @@ def pleas(
     """
     start = average(models) if wide is None else wide.state
     solved = refit_in_turn(program, models, start, batches, wide=wide, ridge=ridge, progress=progress)
-    stored = None if wide is None else Stored.of(wide)
-    merged, state = (program, solved.state) if stored is None else (stored.program, stored.state(solved.state))
-    if not passes:
-        return Pleas(merged, state, solved.residuals, (), stored)
-    trained = distill(
-        program, models, state, batches, passes=passes, student=merged, seed=seed, progress=progress
-    )  # fmt: skip
-    return Pleas(merged, trained.state, solved.residuals, trained.losses, stored)
+    state, losses = solved.state, ()
+    if passes:
+        trained = distill(program, models, state, batches, passes=passes, wide=wide, seed=seed, progress=progress)
+        state, losses = trained.state, trained.losses
+    if wide is None:
+        return Pleas(program, state, solved.residuals, losses)
+    stored = Stored.of(wide)
+    return Pleas(stored.program, stored.state(state), solved.residuals, losses, stored)

@@ -73,6 +73,45 @@ class Plan:
             node for place in self.places.values() for node in (place.product, place.norm, place.sum) if node
         }
 
+    def call(self, node: fx.Node, values: Mapping[fx.Node, Any], state: State) -> Any:
+        """What a node gives."""
+
+        def value(other: fx.Node) -> Any:
+            if other.op != "get_attr":
+                return values[other]
+            found = state.get(str(other.target))
+            return self.constants[str(other.target)] if found is None else found
+
+        if node.op == "output":
+            return fx.map_arg(node.args[0], value)
+        assert callable(node.target), node.format_node()
+        return node.target(*fx.map_arg(node.args, value), **fx.map_arg(node.kwargs, value))
+
+    def ends(self, state: State, inputs: Inputs) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """One whole run, with gradients where wanted: its outputs, and what comes out at the end of each site.
+
+        Args:
+            state: Weights by name, of one type and on one device.
+            inputs: The call.
+
+        Returns:
+            The floating outputs; and by the weight of each site its last value, see `_Place`.
+        """
+        like = next(tensor for tensor in state.values() if tensor.is_floating_point())
+        given = iter(inputs.cast(like.dtype, like.device).tensors())
+        values: dict[fx.Node, Any] = {}
+        lasts = {place.nodes[-1]: name for name, place in self.places.items()}
+        ends: dict[str, Tensor] = {}
+        for number, node in enumerate(self.nodes):
+            values[node] = next(given) if node.op == "placeholder" else self.call(node, values, state)
+            if node in lasts:
+                ends[lasts[node]] = values[node][0] if isinstance(values[node], tuple) else values[node]
+            for dead in self.dying.get(number, ()):
+                if dead is not node or node.op != "output":
+                    del values[dead]
+        outputs = tree_leaves(values[self.nodes[-1]])
+        return [each for each in outputs if isinstance(each, Tensor) and each.is_floating_point()], ends
+
 
 class Walk:
     """One call of a network, held up at a site.
@@ -127,16 +166,7 @@ class Walk:
         with self._precision():
             for place in range(self._next, stop):
                 node = plan.nodes[place]
-
-                def value(other: fx.Node) -> Any:
-                    if other.op != "get_attr":
-                        return values[other]
-                    found = state.get(str(other.target))
-                    return plan.constants[str(other.target)] if found is None else found
-
-                assert callable(node.target), node.format_node()
-                result = node.target(*fx.map_arg(node.args, value), **fx.map_arg(node.kwargs, value))
-                values[node] = result
+                result = values[node] = plan.call(node, values, state)
                 if seen is not None and node in plan.watched:
                     value_of = result[0] if isinstance(result, tuple) else result
                     seen[node] = (values[plan.products[node]], value_of) if node in plan.products else value_of
