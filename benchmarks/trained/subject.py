@@ -74,7 +74,7 @@ class Subject:
         calls = list(self._drawn(1000, 0, 10)) if self._rows is None else list(self._calls(self._rows[1], 64))
         if program is self.program:
             return DataLoss(self.program, self.a, self.b).mean(state, calls)
-        return self._loss(lambda inputs: program.outputs(state, program.inputs.with_tensors(inputs.tensors()))[0])
+        return self._loss(lambda inputs: program.outputs(state, program.call_of(inputs))[0])
 
     def ensemble(self) -> float:
         """How good the mean of the outputs of both networks is, in the same measure."""

@@ -92,7 +92,7 @@ def form_of(found: Pleas, pair: Pair) -> Form:
 
     def same(candidate: Source) -> bool:
         program = Program.from_source(candidate)
-        inputs = found.program.inputs.with_tensors(program.inputs.tensors())
+        inputs = found.program.call_of(program.inputs)
         outputs = (program.outputs(found.state), found.program.outputs(found.state, inputs))
         return relative_error(*outputs) < _ROUNDING
 

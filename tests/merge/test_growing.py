@@ -91,7 +91,7 @@ def test_every_group_of_a_convolutional_network_may_grow_and_all_apart_it_is_the
     stored = Stored.of(wide)
     for inputs in calls_of(program, 1, 3):
         expected = (program.outputs(a, inputs)[0] + program.outputs(b, inputs)[0]) / 2
-        call = wide.program.inputs.with_tensors(inputs.tensors())
+        call = wide.program.call_of(inputs)
         for network, state in ((wide.program, wide.state), (stored.program, stored.state(wide.state))):
             torch.testing.assert_close(network.outputs(state, call)[0], expected, atol=1e-8, rtol=1e-8)
 
@@ -115,6 +115,6 @@ def test_three_networks_side_by_side():
     wide = Wide.of(widening, homes, models)
     stored = Stored.of(wide)
     expected = torch.stack([program.outputs(model)[0] for model in models]).mean(0)
-    call = stored.program.inputs.with_tensors(program.inputs.tensors())
+    call = stored.program.call_of(program.inputs)
     found = stored.program.outputs(stored.state(wide.state), call)[0]
     torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)

@@ -85,7 +85,7 @@ def test_the_graph_is_the_same_function_for_any_batch(build):
     for size in (2, 5):
         calls = program.inputs.map_tensors(lambda t, size=size: t[:1].repeat(size, *[1] * (t.dim() - 1)))
         expected = program.outputs(state, calls)
-        found = again.outputs(state, again.inputs.with_tensors(calls.tensors()))
+        found = again.outputs(state, again.call_of(calls))
         for one, two in zip(found, expected, strict=True):
             torch.testing.assert_close(one, two, atol=1e-12, rtol=1e-12)
 
@@ -111,7 +111,7 @@ def test_written_code_is_loaded_by_name_and_finds_its_weights(tmp_path):
     program = Program.from_source(resolve_source(f"{path}:network"))
     assert set(program.state_names) == set(module.state_dict())
     expected = module(*inputs.args, **inputs.kwargs)["logits"]
-    found = program.outputs(program.state(), program.inputs.with_tensors(inputs.tensors()))[1]
+    found = program.outputs(program.state(), program.call_of(inputs))[1]
     torch.testing.assert_close(found, expected)
     assert "torch.ops.aten.linear" in path.read_text()
 

@@ -6,7 +6,7 @@ What lies between units of different networks is zero, is not solved for, and is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -35,7 +35,7 @@ class Block:
 def blocks_of(homes: Homes, site: Site) -> tuple[Block, ...]:
     """The blocks of a weight, ordered by their first output; one block where nothing in it is zero."""
     axes = homes.spec.tensors[site.weight].axes
-    made, read = (homes.present(axes[dim]) for dim in ((1, 0) if site.transposed else (0, 1)))
+    made, read = (homes.present(axes[dim]) for dim in (site.made, site.read))
     if site.convolution is not None and site.convolution.groups > 1:
         return (Block(tuple(range(len(made))), torch.arange(made.shape[1]), torch.arange(read.shape[1])),)
     found: dict[tuple[bool, ...], list[Block]] = {}
@@ -53,17 +53,16 @@ def _joined(blocks: list[Block]) -> Block:
     return Block(tuple(networks), torch.cat([block.made for block in blocks]).sort().values, blocks[0].read)
 
 
-def kept(homes: Homes, sites: Iterable[Site]) -> Mapping[str, tuple[Block, ...]]:
+def kept(wide: Wide) -> Mapping[str, tuple[Block, ...]]:
     """The weights that fall into several blocks, with these."""
-    found = {site.weight: blocks_of(homes, site) for site in sites}
+    found = {name: blocks_of(wide.homes, site) for name, site in wide.sites.items()}
     return {name: blocks for name, blocks in found.items() if len(blocks) > 1}
 
 
 def masks_of(wide: Wide) -> dict[str, Tensor]:
     """For weights that fall into blocks 1 where something is stored and 0 in between, of the shape of the weight."""
-    found = {}
-    sites = {site.weight: site for site in wide.program.sites(wide.program.inputs).alone}
-    for name, blocks in kept(wide.homes, sites.values()).items():
+    found, sites = {}, wide.sites
+    for name, blocks in kept(wide).items():
         mask = torch.zeros_like(wide.state[name])
         turned = mask.transpose(0, 1) if sites[name].transposed else mask
         for block in blocks:

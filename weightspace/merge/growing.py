@@ -21,6 +21,7 @@ from weightspace.merge.homes import Homes
 from weightspace.source import Program
 from weightspace.source.exported import Exported
 from weightspace.source.labelled import Labelled, labelled
+from weightspace.source.nodes import operator_name
 from weightspace.symmetry.axis import Axis, FixedAxis, ProductAxis, SumAxis
 
 _SIZED = ("view", "_unsafe_view", "reshape", "expand", "new_zeros", "new_ones", "new_full", "new_empty")
@@ -96,8 +97,7 @@ class _Rewriting:
         for node in before.nodes:
             copy = copies[node] = after.node_copy(node, copies.__getitem__)
             if node.op == "call_function":
-                name = getattr(node.target, "__name__", "").split(".")[0]
-                change = self._changes.get(name)
+                change = self._changes.get(operator_name(node))
                 if change is not None:
                     change(node, copy)
         return after

@@ -19,6 +19,7 @@ from weightspace.errors import SpecError
 from weightspace.symmetry import Spec
 from weightspace.symmetry.axis import Axis, FixedAxis, GroupAxis, ProductAxis, Run, SumAxis
 from weightspace.symmetry.block import axis_pieces
+from weightspace.symmetry.sites import Site
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +136,20 @@ class Homes:
         for where, each in zip(places, values, strict=True):
             total.index_add_(dim, where, each)
         return total / count.clamp(min=1).reshape([-1 if at == dim % total.dim() else 1 for at in range(total.dim())])
+
+
+def mean_made(homes: Homes | None, site: Site, values: Sequence[Tensor], dim: int) -> Tensor:
+    """The mean of what a layer makes in several networks, for every unit of the merged network.
+
+    Args:
+        homes: Where units go; None for each to its counterpart.
+        site: The layer.
+        values: One tensor per network.
+        dim: Their dimension of the units that it makes.
+    """
+    if homes is None:
+        return torch.stack([*values]).mean(0)
+    return homes.mean(values, homes.spec.tensors[site.weight].axes[site.made], dim)
 
 
 def _changed(parts: Sequence[Axis], grown: Sequence[Axis]) -> list[int]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import torch
 from torch import Tensor
 
 from weightspace.errors import DataError
-from weightspace.merge.blocks import blocks_of
-from weightspace.merge.homes import Homes
+from weightspace.merge.blocks import kept
+from weightspace.merge.homes import Homes, mean_made
 from weightspace.merge.refit import RIDGE, Refitted, plain
 from weightspace.merge.runs import Runs
 from weightspace.merge.wide import Wide
@@ -56,7 +55,7 @@ def refit_in_turn(
     calls = list(batches())
     if not calls:
         raise DataError("least squares: expected at least one batch, found none; give data with examples")
-    homes = None if wide is None else wide.homes
+    homes, blocks = (None, {}) if wide is None else (wide.homes, kept(wide))
     runs = Runs(program, models, calls, merged=program if wide is None else wide.program, start=start)
     state, residuals = dict(start), {}
     for at, name in enumerate(runs.names):
@@ -66,8 +65,7 @@ def refit_in_turn(
             moments = moments or LinearMoments(site, share=_share(site, own, len(calls)))
             moments.add(own.inputs, _target(site, homes, own, *others))
         assert moments is not None
-        blocks = () if homes is None else blocks_of(homes, site)
-        parts = [(block.made, block.read) for block in blocks] if len(blocks) > 1 else None
+        parts = [(block.made, block.read) for block in blocks[name]] if name in blocks else None
         fitted = moments.solve(_scaled(state, site), ridge=ridge, blocks=parts)
         state |= _normed(state, site, fitted) if _follows(site) else plain(state, site, fitted)
         residuals[site.weight] = fitted.residual
@@ -85,16 +83,9 @@ def _share(site: Site, own: Passing, calls: int) -> float:
 
 def _target(site: Site, homes: Homes | None, own: Passing, *others: Passing) -> Tensor:
     """What a layer of the merged network ought to give, from what passes there and in the other networks."""
-
-    def mean(values: list[Tensor]) -> Tensor:
-        if homes is None:
-            return torch.stack(values).mean(0)
-        made = homes.spec.tensors[site.weight].axes[1 if site.transposed else 0]
-        return homes.mean(values, made, 1)
-
     if site.sum is not None and (site.norm is None or _follows(site)):
-        return mean([other.summed for other in others]) - (own.summed - own.normed)
-    return mean([other.normed if _follows(site) else other.output for other in others])
+        return mean_made(homes, site, [other.summed for other in others], 1) - (own.summed - own.normed)
+    return mean_made(homes, site, [other.normed if _follows(site) else other.output for other in others], 1)
 
 
 def _follows(site: Site) -> bool:

@@ -88,7 +88,7 @@ class Losing:
         distance = spread = 0.0
         for inputs, target in zip(self._calls, self._targets, strict=True):
             with by_batch():
-                outputs = wide.program.outputs(wide.state, wide.program.inputs.with_tensors(inputs.tensors()))[0]
+                outputs = wide.program.outputs(wide.state, wide.program.call_of(inputs))[0]
             distance += float((outputs - target).square().mean())
             spread += float(target.var(correction=0))
         return distance / max(spread, torch.finfo(torch.float32).tiny)

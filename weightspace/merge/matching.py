@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from weightspace.errors import SourceError
-from weightspace.merge.homes import Homes
+from weightspace.merge.homes import Homes, mean_made
 from weightspace.source import Inputs, Program
 from weightspace.source.walking import Plan
-from weightspace.symmetry.sites import Site
 
 State = Mapping[str, Tensor]
 
@@ -40,7 +39,7 @@ class FeatureMatching:
             first: A call of the network of the models.
         """
         self._models, self._homes = models, homes
-        sites = {site.weight: site for site in student.sites(student.inputs.with_tensors(first.tensors())).alone}
+        sites = {site.weight: site for site in student.sites(student.call_of(first)).alone}
         ends = {name: site for name, site in sites.items() if site.sum is not None}
         self.names: tuple[str, ...] = ()
         if not ends:
@@ -57,7 +56,7 @@ class FeatureMatching:
         """The mean features of the models on a call."""
         with torch.no_grad():
             found = [self._plan.ends(model, inputs)[1] for model in self._models]
-        return {name: self._mean(self._sites[name], [each[name] for each in found]) for name in self.names}
+        return {name: self._mean(name, [each[name] for each in found]) for name in self.names}
 
     def run(self, state: State, inputs: Inputs, targets: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor]:
         """Outputs of the merged network, and the mean distance of its features from targets over their variance."""
@@ -65,11 +64,9 @@ class FeatureMatching:
         far = [self._scales[name] * (found[name] - targets[name]).square().mean() for name in self.names]
         return outputs, torch.stack(far).mean()
 
-    def _mean(self, site: Site, values: list[Tensor]) -> Tensor:
-        if self._homes is None:
-            return torch.stack(values).mean(0)
-        made = self._homes.spec.tensors[site.weight].axes[1 if site.transposed else 0]
-        return self._homes.mean(values, made, -1 if site.convolution is None else 1)
+    def _mean(self, name: str, values: list[Tensor]) -> Tensor:
+        site = self._sites[name]
+        return mean_made(self._homes, site, values, -1 if site.convolution is None else 1)
 
 
 _TINY = torch.finfo(torch.float32).tiny

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from weightspace.errors import DataError
-from weightspace.merge.homes import Homes
+from weightspace.merge.homes import Homes, mean_made
 from weightspace.source import Inputs, Program
 from weightspace.stats import output_moments, reset_on_calls
 from weightspace.stats.moments import ChannelMoments
@@ -91,7 +91,7 @@ def repair(
     whole = merged or program
 
     def calls() -> Iterator[Inputs]:
-        return (whole.inputs.with_tensors(inputs.tensors()) for inputs in batches())
+        return map(whole.call_of, batches())
 
     sites = next((whole.sites(inputs) for inputs in calls()), None)
     if sites is None:
@@ -130,11 +130,9 @@ def _target(
 
     def mean(values: list[Tensor]) -> Tensor:
         weighed = [share * each for share, each in zip(shares, values, strict=True)]
-        if homes is None:
-            return torch.stack(weighed).sum(0) / sum(shares)
-        made = homes.spec.tensors[site.weight].axes[1 if site.transposed else 0]
         whole = [torch.full_like(each, share) for share, each in zip(shares, values, strict=True)]
-        return homes.mean(weighed, made, 0) / homes.mean(whole, made, 0).clamp(min=torch.finfo(torch.float64).tiny)
+        least = torch.finfo(torch.float64).tiny
+        return mean_made(homes, site, weighed, 0) / mean_made(homes, site, whole, 0).clamp(min=least)
 
     means = []
     for each in seen:
@@ -152,7 +150,7 @@ def _corrected(
     alive = (before > 0) & (deviation > 0)
     gain = torch.where(alive, deviation / before, 1.0)
     weight = state[site.weight]
-    along = [-1 if dim == (1 if site.transposed else 0) else 1 for dim in range(weight.dim())]
+    along = [-1 if dim == site.made else 1 for dim in range(weight.dim())]
     found = {site.weight: (weight.double() * gain.reshape(along)).to(weight)}
     if site.bias is not None:
         bias = state[site.bias]

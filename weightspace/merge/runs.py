@@ -43,7 +43,7 @@ class Runs:
         """
         self._models, self._calls = models, calls
         self._programs = (merged, *[program] * len(models))
-        self._sites = {site.weight: site for site in merged.sites(_called(merged, calls[0])).alone}
+        self._sites = {site.weight: site for site in merged.sites(merged.call_of(calls[0])).alone}
         own = {site.weight for site in program.sites(calls[0]).alone}
         self.names = tuple(name for name in self._sites if name in own)
         self._like = next(tensor for tensor in start.values() if tensor.is_floating_point())
@@ -67,7 +67,7 @@ class Runs:
             yield found[0], found[1:]
 
     def _one(self, which: int, state: State, number: int, name: str) -> Passing:
-        program, inputs = self._programs[which], _called(self._programs[which], self._calls[number])
+        program, inputs = self._programs[which], self._programs[which].call_of(self._calls[number])
         sites = program.sites(inputs)
         site = next(site for site in sites.alone if site.weight == name)
         if self._plans is None:
@@ -88,7 +88,7 @@ class Runs:
                 exported = program.exported()
             except SourceError:
                 return None
-            alone = program.sites(_called(program, self._calls[0])).alone
+            alone = program.sites(program.call_of(self._calls[0])).alone
             plans[id(program)] = Plan(exported, alone)
             if plans[id(program)].places.keys() < {site.weight for site in alone}:
                 return None
@@ -100,15 +100,10 @@ class Runs:
             return False
         waiting = 0
         for program, plan, state in zip(self._programs, self._plans, (start, *self._models), strict=True):
-            inputs = _called(program, self._calls[0])
+            inputs = program.call_of(self._calls[0])
             walk, most = Walk(plan, inputs, self._like), 0
             for site in program.sites(inputs).alone:
                 walk.through(state, site)
                 most = max(most, walk.held)
             waiting += most * len(self._calls)
         return waiting <= _HELD
-
-
-def _called(program: Program, inputs: Inputs) -> Inputs:
-    """A call in the form in which a network takes it."""
-    return program.inputs.with_tensors(inputs.tensors())

@@ -82,7 +82,7 @@ def reads_of(sites: Sites) -> dict[str, frozenset[int]]:
     found = {}
     for site in sites.sites:
         if site.convolution is None:
-            found[site.weight] = frozenset({0 if site.transposed else 1})
+            found[site.weight] = frozenset({site.read})
         else:
             found[site.weight] = frozenset(range(1, 2 + len(site.convolution.kernel)))
     return found

@@ -13,6 +13,7 @@ from weightspace.merge.blocks import Block, kept
 from weightspace.merge.wide import Wide
 from weightspace.source import Program
 from weightspace.source.exported import Exported
+from weightspace.source.nodes import operator_name
 
 State = Mapping[str, Tensor]
 aten = torch.ops.aten
@@ -38,38 +39,32 @@ class Stored:
     @classmethod
     def of(cls, wide: Wide) -> Stored:
         """The form of a merged network; a weight that the graph reads in unforeseen ways stays whole."""
-        exported = wide.program.exported()
-        sites = {site.weight: site for site in wide.program.sites(wide.program.inputs).alone}
-        splitting = _Splitting(exported, kept(wide.homes, sites.values()))
+        exported, sites = wide.program.exported(), wide.sites
+        splitting = _Splitting(exported, kept(wide))
         graph = splitting.graph()
-        tensors = {}
-        for name, tensor in exported.tensors.items():
-            if name in splitting.parts:
-                transposed = sites[name].transposed
-                blocks = splitting.parts[name].items()
-                tensors |= {part: _cut(tensor, block, transposed=transposed) for part, block in blocks}
-            else:
-                tensors[name] = tensor
-        tensors |= splitting.indices
+        transposed = frozenset(name for name in splitting.parts if sites[name].transposed)
         found = replace(
             exported,
             graph=graph,
-            tensors=tensors,
+            tensors=_split(exported.tensors, splitting.parts, transposed) | splitting.indices,
             parameters=frozenset(exported.parameters - splitting.parts.keys() | {*splitting.names}),
             constants=exported.constants | splitting.indices.keys(),
         )
-        transposed = frozenset(name for name in splitting.parts if sites[name].transposed)
         return cls(found, Program.from_exported(found, "the merged network"), splitting.parts, transposed)
 
     def state(self, dense: State) -> dict[str, Tensor]:
         """The tensors of the stored form, from those of the dense one."""
-        found = {}
-        for name, tensor in dense.items():
-            for part, block in self.parts.get(name, {}).items():
-                found[part] = _cut(tensor, block, transposed=name in self.transposed)
-            if name not in self.parts:
-                found[name] = tensor
-        return found
+        return _split(dense, self.parts, self.transposed)
+
+
+def _split(dense: State, parts: Mapping[str, Mapping[str, Block]], transposed: frozenset[str]) -> dict[str, Tensor]:
+    found = {}
+    for name, tensor in dense.items():
+        if name not in parts:
+            found[name] = tensor
+        for part, block in parts.get(name, {}).items():
+            found[part] = _cut(tensor, block, transposed=name in transposed)
+    return found
 
 
 def _cut(weight: Tensor, block: Block, *, transposed: bool) -> Tensor:
@@ -116,12 +111,12 @@ class _Splitting:
         if node.op != "get_attr" or node.target not in self._blocks or len(node.users) != 1:
             return False
         (user,) = node.users
-        name, place = _name(user), (2 if _name(user) == "addmm" else 1)
+        name, place = operator_name(user), (2 if operator_name(user) == "addmm" else 1)
         return (name in ("linear", "addmm", *_CONVOLUTIONS)) and user.args[place] is node and not user.kwargs
 
     def _product(self, node: fx.Node, weight: str) -> fx.Node:
         """One multiplication per block, its results side by side."""
-        name, given = _name(node), self._given(node)
+        name, given = operator_name(node), self._given(node)
         prefix, _, last = weight.rpartition(".")
         blocks = self._blocks[weight]
         self.parts[weight] = {_joined(prefix, f"of_{_letters(block)}", last): block for block in blocks}
@@ -168,7 +163,3 @@ def _letters(block: Block) -> str:
 
 def _joined(*parts: str) -> str:
     return ".".join(part for part in parts if part)
-
-
-def _name(node: fx.Node) -> str:
-    return getattr(node.target, "__name__", "").split(".")[0] if node.op == "call_function" else ""

@@ -11,6 +11,7 @@ from weightspace.merge.combine import combine
 from weightspace.merge.homes import Homes
 from weightspace.merge.widening import Widening
 from weightspace.source import Program
+from weightspace.symmetry.sites import Site
 
 State = Mapping[str, Tensor]
 
@@ -30,6 +31,11 @@ class Wide:
     widening: Widening
     program: Program
     state: dict[str, Tensor]
+
+    @property
+    def sites(self) -> dict[str, Site]:
+        """The layers that are solved for, by their weights."""
+        return {site.weight: site for site in self.program.sites(self.program.inputs).alone}
 
     @classmethod
     def of(cls, widening: Widening, homes: Homes, models: Sequence[State]) -> Wide:

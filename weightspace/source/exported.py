@@ -17,6 +17,7 @@ from typing_extensions import override
 from weightspace.errors import SourceError
 from weightspace.outputs import result_tensors
 from weightspace.source.base import Inputs
+from weightspace.source.nodes import operator_name, writes_in_place
 from weightspace.source.user_error import describe
 
 _CHECKS = ("_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range")
@@ -125,12 +126,10 @@ class _Flat(nn.Module):
 def _arguments(module: nn.Module, inputs: Inputs) -> list[str]:
     """A name for every tensor of a call."""
     positional = [name for name, each in inspect.signature(module.forward).parameters.items() if each.kind < 2]
+    positional += [f"x{at}" for at in range(len(positional), len(inputs.args))]
+    known = [*positional[: len(inputs.args)], *inputs.kwargs]
     names: list[str] = []
-    for at, value in enumerate((*inputs.args, *inputs.kwargs.values())):
-        own = at < len(inputs.args)
-        name = (
-            (positional[at] if at < len(positional) else f"x{at}") if own else [*inputs.kwargs][at - len(inputs.args)]
-        )
+    for name, value in zip(known, (*inputs.args, *inputs.kwargs.values()), strict=True):
         count = len(Inputs((value,)).tensors())
         names += [name] if count == 1 else [f"{name}_{number}" for number in range(count)]
     return names
@@ -158,7 +157,7 @@ def _plain(
             results = fx.map_arg(node.args[0], known.__getitem__)
             graph.output(results[0] if len(results) == 1 else results)
         elif node.op == "call_function":
-            if getattr(node.target, "__name__", "").split(".")[0] not in _CHECKS:
+            if operator_name(node) not in _CHECKS:
                 known[node] = _on_device_of(first, graph.node_copy(node, known.__getitem__))
         elif node.users:
             raise SourceError(f"{label}: expected plain operators, found {node.op} {node.target}")
@@ -185,7 +184,7 @@ def _without_writes(graph: fx.Graph) -> None:
 def _plain_form(node: fx.Node) -> Any:
     """The operator that gives what this one writes into its first argument; None where there is none."""
     op = node.target
-    if not isinstance(op, torch._ops.OpOverload) or not op._schema.is_mutable:
+    if not isinstance(op, torch._ops.OpOverload) or not writes_in_place(node):
         return None
     packet = getattr(torch.ops.aten, op._schema.name.removeprefix("aten::").removesuffix("_"), None)
     return getattr(packet, op._overloadname, None)
@@ -201,8 +200,7 @@ def _may_alias(node: fx.Node) -> bool:
 
 def _matters(node: fx.Node) -> bool:
     """Whether a node has to stay though nobody reads it: it writes in place."""
-    schema = getattr(node.target, "_schema", None)
-    return node.op in ("placeholder", "output") or (schema is not None and schema.is_mutable)
+    return node.op in ("placeholder", "output") or writes_in_place(node)
 
 
 def _attribute(module: nn.Module, path: str) -> Any:

@@ -58,7 +58,7 @@ def head_of(source: Source) -> Head:
             f"{source.label}: expected a head with tensors of its own, found {last.weight}, which other parts of the "
             "network read too (see wsp untie)"
         )
-    own = {last.weight: 1 if last.transposed else 0} | ({} if last.bias is None else {last.bias: 0})
+    own = {last.weight: last.made} | ({} if last.bias is None else {last.bias: 0})
     names = {name: name for name in own} | {a: name for a, name in program.aliases.items() if name in own}
     axes = {name: own[canonical] for name, canonical in names.items()}
     return Head(last.weight, last.bias, names, axes, program.state()[last.weight].shape[own[last.weight]])

@@ -198,6 +198,10 @@ class Program:
         call = self.inputs.map_tensors(lambda tensor: x if tensor is primary else tensor)
         return call if labels is None else Labelled(call.args, call.kwargs, labels=labels)
 
+    def call_of(self, inputs: Inputs) -> Inputs:
+        """A call of another form of the network, with the same tensors, in the form in which this one takes it."""
+        return self.inputs.with_tensors(inputs.tensors())
+
     def taps(self, inputs: Inputs) -> Taps:
         """Where the groups of the network can be seen in a call with inputs of these shapes.
 

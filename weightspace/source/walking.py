@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from weightspace.source.base import Inputs
 from weightspace.source.exported import Exported
+from weightspace.source.nodes import operator_name, writes_in_place
 from weightspace.source.precision import InDouble
 from weightspace.source.watching import Passing
 from weightspace.symmetry.sites import Site
@@ -65,16 +66,45 @@ class Plan:
         for node, place in last.items():
             self.dying.setdefault(place, []).append(node)
         self.places: dict[str, _Place] = {}
-        if not any(_writes(node) for node in self.nodes):
+        if not any(writes_in_place(node) for node in self.nodes):
             found = {site.weight: _placed(exported.graph, site) for site in sites}
             self.places = {name: place for name, place in found.items() if place is not None}
         self.products = {place.product: place.operand for place in self.places.values()}
-        self.watched = {
-            node for place in self.places.values() for node in (place.product, place.norm, place.sum) if node
-        }
+        self.watched = {node for place in self.places.values() for node in place.nodes}
 
-    def call(self, node: fx.Node, values: Mapping[fx.Node, Any], state: State) -> Any:
-        """What a node gives."""
+    def given(self, inputs: Inputs, like: Tensor) -> dict[fx.Node, Any]:
+        """The values of a call before anything has run: its tensors, of the type and on the device of another."""
+        placeholders = [node for node in self.nodes if node.op == "placeholder"]
+        return dict(zip(placeholders, inputs.cast(like.dtype, like.device).tensors(), strict=True))
+
+    def run(
+        self,
+        state: State,
+        values: dict[fx.Node, Any],
+        start: int,
+        stop: int,
+        seen: dict[fx.Node, Any] | None = None,
+    ) -> None:
+        """Runs some nodes.
+
+        Args:
+            state: Weights by name, of one type and on one device.
+            values: Those of earlier nodes that are still needed; changed to those that are needed then.
+            start: Number of the first node.
+            stop: Number of the first that is not run.
+            seen: Where values at the sites are kept: of a multiplication what goes in and what comes out.
+        """
+        for place in range(start, stop):
+            node = self.nodes[place]
+            if node.op != "placeholder":
+                values[node] = self._call(node, values, state)
+            if seen is not None and node in self.watched:
+                result = values[node][0] if isinstance(values[node], tuple) else values[node]
+                seen[node] = (values[self.products[node]], result) if node in self.products else result
+            for dead in self.dying.get(place, ()):
+                del values[dead]
+
+    def _call(self, node: fx.Node, values: Mapping[fx.Node, Any], state: State) -> Any:
 
         def value(other: fx.Node) -> Any:
             if other.op != "get_attr":
@@ -98,18 +128,11 @@ class Plan:
             The floating outputs; and by the weight of each site its last value, see `_Place`.
         """
         like = next(tensor for tensor in state.values() if tensor.is_floating_point())
-        given = iter(inputs.cast(like.dtype, like.device).tensors())
-        values: dict[fx.Node, Any] = {}
-        lasts = {place.nodes[-1]: name for name, place in self.places.items()}
-        ends: dict[str, Tensor] = {}
-        for number, node in enumerate(self.nodes):
-            values[node] = next(given) if node.op == "placeholder" else self.call(node, values, state)
-            if node in lasts:
-                ends[lasts[node]] = values[node][0] if isinstance(values[node], tuple) else values[node]
-            for dead in self.dying.get(number, ()):
-                if dead is not node or node.op != "output":
-                    del values[dead]
-        outputs = tree_leaves(values[self.nodes[-1]])
+        values, seen = self.given(inputs, like), dict[fx.Node, Any]()
+        with _precision(like):
+            self.run(state, values, 0, len(self.nodes) - 1, seen)
+        outputs = tree_leaves(self._call(self.nodes[-1], values, state))
+        ends = {name: _after(seen[place.nodes[-1]]) for name, place in self.places.items()}
         return [each for each in outputs if isinstance(each, Tensor) and each.is_floating_point()], ends
 
 
@@ -123,15 +146,10 @@ class Walk:
     """
 
     def __init__(self, plan: Plan, inputs: Inputs, like: Tensor) -> None:
-        self._plan = plan
-        given = iter(inputs.cast(like.dtype, like.device).tensors())
-        self._values: dict[fx.Node, Any] = {}
+        self._plan, self._like = plan, like
+        self._values = plan.given(inputs, like)
         self._seen: dict[fx.Node, Any] = {}
-        self._precision = InDouble if like.dtype == torch.float64 else nullcontext
         self._next = 0
-        while self._next < len(plan.nodes) and plan.nodes[self._next].op == "placeholder":
-            self._values[plan.nodes[self._next]] = next(given)
-            self._next += 1
 
     @property
     def held(self) -> int:
@@ -162,16 +180,17 @@ class Walk:
 
     @torch.no_grad()
     def _run(self, values: dict[fx.Node, Any], seen: dict[fx.Node, Any] | None, state: State, stop: int) -> None:
-        plan = self._plan
-        with self._precision():
-            for place in range(self._next, stop):
-                node = plan.nodes[place]
-                result = values[node] = plan.call(node, values, state)
-                if seen is not None and node in plan.watched:
-                    value_of = result[0] if isinstance(result, tuple) else result
-                    seen[node] = (values[plan.products[node]], value_of) if node in plan.products else value_of
-                for dead in plan.dying.get(place, ()):
-                    del values[dead]
+        with _precision(self._like):
+            self._plan.run(state, values, self._next, stop, seen)
+
+
+def _precision(like: Tensor) -> AbstractContextManager[object]:
+    return InDouble() if like.dtype == torch.float64 else nullcontext()
+
+
+def _after(seen: Any) -> Tensor:
+    """What comes out where a value was kept."""
+    return seen[1] if isinstance(seen, tuple) else seen
 
 
 def _passing(place: _Place, seen: Mapping[fx.Node, Any], site: Site) -> Passing:
@@ -189,21 +208,21 @@ def _placed(graph: fx.Graph, site: Site) -> _Place | None:
     readers = [
         user for node in graph.nodes if node.op == "get_attr" and node.target == site.weight for user in node.users
     ]
-    readers = [user for node in readers for user in (node.users if _name(node) in _TURNS else (node,))]
-    if len(readers) != 1 or _name(readers[0]) not in _PRODUCTS:
+    readers = [user for node in readers for user in (node.users if operator_name(node) in _TURNS else (node,))]
+    if len(readers) != 1 or operator_name(readers[0]) not in _PRODUCTS:
         return None
     product = readers[0]
-    operand = product.args[_PRODUCTS[_name(product)]]
+    operand = product.args[_PRODUCTS[operator_name(product)]]
     if not isinstance(operand, fx.Node) or operand.op == "get_attr":
         return None
     reader, norm, added = _only_reader(product), None, None
     if site.norm is not None:
-        if reader is None or _name(reader) not in _NORMS:
+        if reader is None or operator_name(reader) not in _NORMS:
             return None
         norm = reader
         reader = _only_reader(norm)
     if site.sum is not None:
-        if reader is None or _name(reader) != "add":
+        if reader is None or operator_name(reader) != "add":
             return None
         added = reader
     return _Place(product, operand, norm, added)
@@ -213,16 +232,7 @@ def _only_reader(node: fx.Node) -> fx.Node | None:
     """The one node that reads a value, seen through changes of its shape."""
     while len(node.users) == 1:
         (user,) = node.users
-        if user.op == "output" or (_name(user) not in _SILENT and user.target is not operator.getitem):
+        if user.op == "output" or (operator_name(user) not in _SILENT and user.target is not operator.getitem):
             return user if user.op == "call_function" else None
         node = user
     return None
-
-
-def _name(node: fx.Node) -> str:
-    return getattr(node.target, "__name__", "").split(".")[0] if node.op == "call_function" else ""
-
-
-def _writes(node: fx.Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.is_mutable

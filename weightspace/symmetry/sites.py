@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import nn
@@ -84,6 +85,16 @@ class Site:
     sum: int | None
 
     @property
+    def made(self) -> int:
+        """The axis of its weight along which it makes units."""
+        return 1 if self.transposed else 0
+
+    @property
+    def read(self) -> int:
+        """The axis of its weight that it sums over; those of the taps of a kernel come beside it."""
+        return 1 - self.made
+
+    @property
     def tensors(self) -> tuple[str, ...]:
         """Its weight and bias, and those of the batch norm after it."""
         own = [self.weight, self.bias]
@@ -112,7 +123,7 @@ class Sites:
     sites: tuple[Site, ...]
     whole: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def alone(self) -> tuple[Site, ...]:
         """Sites that nothing else shares a tensor with: not tied to a table of embeddings, and run once."""
         uses = Counter(name for site in self.sites for name in site.tensors)
