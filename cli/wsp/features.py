@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from weightspace.errors import DataError
 from wsp.aligning import AlignedPair, on
 from wsp.console import Console
+from wsp.outcome import Form, Outcome
 from wsp.pair import Pair, PairRequest
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from weightspace.source import Program
@@ -24,33 +23,13 @@ _ALIGNING = "activations"
 
 
 @dataclass(frozen=True)
-class Form:
-    """How a merged network of another width is stored.
-
-    Attributes:
-        program: The network.
-        companions: Files to be copied beside its weights.
-        texts: Files that describe it, by name.
-        dtypes: Types of its tensors, by name.
-        as_it_was: Whether its tensors are those of its origins, but for their shapes.
-        constants: Tensors that its code needs beside its weights.
-    """
-
-    program: Program
-    companions: list[Path]
-    texts: dict[str, str]
-    dtypes: Mapping[str, torch.dtype]
-    as_it_was: bool
-    constants: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class ByFeatures:
     """A merge by features.
 
     Attributes:
         title: Name of the method, as people write it.
-        state: The merged weights under all their names, in float32 or wider.
+        state: The merged weights by the names of the spec, tied ones once, in float32 or wider; by those of the form,
+            where there is one.
         recipe: What the merge was and achieved, as JSON values.
         show: Shows that to people.
         form: How it is stored; None for a network as those that it is made of.
@@ -105,15 +84,22 @@ def origins_of(pair: Pair, result: AlignedPair) -> Origins:
     assert data is not None
     assert network is not None
     assert network.program is not None  # activation matching has run it
-    spec = network.spec
-    one, two = (on(pair.device, dict(network.under_spec_names(each))) for each in (result.a, result.aligned))
-    a, b = ({name: tensor for name, tensor in each.items() if name not in spec.aliases} for each in (one, two))
-    return Origins(network.program, spec, a, b, data)
+    a, b = (on(pair.device, network.untied(each)) for each in (result.a, result.aligned))
+    return Origins(network.program, network.spec, a, b, data)
 
 
-def under_all_names(state: Mapping[str, Tensor], pair: Pair, result: AlignedPair, spec: Spec) -> dict[str, Tensor]:
-    """Merged weights as a file holds them: tied ones under every name, what the network does not know averaged."""
-    from weightspace.merge import interpolate
+def by_features(pair: Pair, result: AlignedPair, console: Console, merging: Merging, *, samples: int) -> Outcome:
+    """Merges two aligned networks, and measures the statistics of batch norms on so many examples."""
+    from weightspace.merge import finished, interpolate
 
-    whole = interpolate(on(pair.device, result.a), on(pair.device, result.aligned), 0.5)
-    return {name: state.get(spec.aliases.get(name, name), tensor) for name, tensor in whole.items()}
+    found = merging(pair, result, console)
+    assert pair.network is not None
+    assert pair.network.program is not None
+    assert pair.data is not None
+    state, form = found.state, found.form
+    if form is None or form.as_it_was:  # what the network does not know is averaged
+        whole = interpolate(on(pair.device, result.a), on(pair.device, result.aligned), 0.5)
+        state = pair.network.under_all_names(state, whole)
+    dtypes, program = (pair.dtypes, pair.network.program) if form is None else (form.dtypes, form.program)
+    merged = finished(state, dtypes, program, pair.data.statistics(samples))
+    return Outcome(f"by {found.title}", merged, {"aligned": True, **found.recipe}, found.show, form)

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from weightspace.errors import DataError
 from wsp import heads as both_heads
 from wsp import options, repair
+from wsp.aligning import AlignedPair, align_pair, on, show_alignment
+from wsp.averaging import averaged
 from wsp.console import Console
+from wsp.doubts import warn_of_data
 from wsp.errors import reports_errors
-from wsp.features import Form, Merging, aligning_first
-from wsp.pair import Pair, PairRequest
+from wsp.features import Merging, aligning_first, by_features
+from wsp.outcome import Outcome
+from wsp.pair import Pair, PairRequest, opened
 from wsp.pleas import merged_by_pleas
 from wsp.scores import scores_of, show_scores
 from wsp.sizing import sizing_of
 from wsp.zipit import merged_by_zipit
-
-if TYPE_CHECKING:
-    from weightspace.merge import Merged
 
 _TOLD = {"measured": "measured on the data", "interpolated": "interpolated", "none": "none in this network"}
 
@@ -121,113 +122,66 @@ def merge(
         match_samples, options.names("--kinds", kinds), heads=both_heads.shares_of(heads, t),
     )  # fmt: skip
     with console.owning_stdout():
+        from weightspace.checkpoint import check_output
+
         sizing = sizing_of(size, size_by, apart, method=method, output=output)
-        by_features: dict[str, Merging] = {
+        merges: dict[str, Merging] = {
             "pleas": partial(merged_by_pleas, passes=rounds, sizing=sizing),
             "zipit": merged_by_zipit,
         }
         if repairs:
-            repair.check_repair(request, by_features)
-        if method in by_features:
-            _run_by_features(console, request, output, reset_samples, by_features[method], as_is=no_align or t != 0.5)
+            repair.check_repair(request, merges)
+        if method in merges and (no_align or t != 0.5):
+            raise DataError(f"--method {method}: expected neither --t nor --no-align, found one of them; drop it")
+        merging = merges.get(method)
+        if merging is not None:
+            request = aligning_first(request, method)
+        check_output(output, [request.a, request.b])
+        pair = opened(request, console, evaluates=False, network=not no_align or data is not None)
+        if repairs:
+            repair.require_function(pair)
+        warn_of_data(pair, console)
+        result = None if no_align else align_pair(pair, console)
+        if merging is None or result is None:
+            outcome = averaged(pair, result, console, t=t, samples=reset_samples, repairs=repairs)
         else:
-            _run(console, request, output, t, reset_samples, no_align=no_align, repairs=repairs)
+            outcome = by_features(pair, result, console, merging, samples=reset_samples)
+        _publish(console, pair, result, outcome, output, reset_samples)
 
 
-def _run(
-    console: Console, request: PairRequest, output: Path, t: float, reset_samples: int, *, no_align: bool, repairs: bool
+def _publish(
+    console: Console, pair: Pair, result: AlignedPair | None, outcome: Outcome, output: Path, reset_samples: int
 ) -> None:
-    from weightspace.checkpoint import check_output
-    from weightspace.merge import merge as merge_weights
-    from wsp.aligning import align_pair, on, show_alignment
-    from wsp.doubts import warn_of_data
-    from wsp.pair import opened
-
-    check_output(output, [request.a, request.b])
-    pair = opened(request, console, evaluates=False, network=not no_align or request.data is not None)
-    if repairs:
-        repair.require_function(pair)
-    warn_of_data(pair, console)
-    result = None if no_align else align_pair(pair, console)
-    a, b = pair.a.tensors(), pair.b.tensors() if result is None else dict(result.aligned)
-    program = None if pair.network is None else pair.network.program
-    batches = None if pair.data is None else pair.data.statistics(reset_samples)
-    a, b, corrected = on(pair.device, a), on(pair.device, b), None
-    if repairs:
-        merged, corrected = repair.repaired(pair, console, a, b, t, samples=reset_samples)
-    else:
-        merged = merge_weights(a, b, t=t, program=program, batches=batches)
-    for note in merged.notes:
-        console.warn(note)
-    if pair.data is not None and merged.statistics == "none" and not repairs:
-        console.note("the network has no batch norm, so there were no statistics to measure on --data")
-    recipe = {"t": t, "aligned": not no_align, "statistics": merged.statistics, "reset_samples": reset_samples}
-    recipe |= ({} if result is None else result.recipe()) | repair.recipe(corrected)
-    _write(output, pair, merged, recipe)
-    document = {"a": str(request.a), "b": str(request.b), "t": t, "aligned": not no_align}
+    """Writes the merged network, and says what it is."""
+    merged, statistics = outcome.merged, outcome.merged.statistics
+    recipe = {} if result is None else result.recipe()
+    recipe |= {**outcome.recipe, "statistics": statistics, "reset_samples": reset_samples}
+    _write(output, pair, outcome, recipe)
+    scores = scores_of(pair, merged.tensors, None if outcome.form is None else outcome.form.program, reset_samples)
+    document = {"a": str(pair.request.a), "b": str(pair.request.b)}
     document |= {} if result is None else result.alignment.report()
-    document |= both_heads.recipe(pair) | repair.recipe(corrected)
-    scores = scores_of(pair, merged.tensors, None, reset_samples)
-    document |= {"scores": scores, "statistics": merged.statistics}
+    document |= {**outcome.recipe, **both_heads.recipe(pair), "scores": scores, "statistics": statistics}
     console.document({**document, "output": str(output), "notes": console.notes})
     if result is not None:
-        show_alignment(console, result, f"{request.b} aligned to {request.a}")
+        show_alignment(console, result, f"{pair.request.b} aligned to {pair.request.a}")
+    outcome.show(console)
     both_heads.show_heads(console, pair)
-    repair.show_repair(console, corrected)
     show_scores(console, scores)
-    console.line(f"merged at t = {t:g}; statistics of batch norms: {_TOLD[merged.statistics]}")
+    console.line(f"merged {outcome.how}; statistics of batch norms: {_TOLD[statistics]}")
     console.line(f"written to {output}")
 
 
-def _run_by_features(
-    console: Console, request: PairRequest, output: Path, reset_samples: int, merging: Merging, *, as_is: bool
-) -> None:
-    from weightspace.checkpoint import check_output
-    from weightspace.merge import finished
-    from wsp.aligning import align_pair, show_alignment
-    from wsp.doubts import warn_of_data
-    from wsp.pair import opened
-
-    name, request = request.method, aligning_first(request, request.method)
-    if as_is:
-        raise DataError(f"--method {name}: expected neither --t nor --no-align, found one of them; drop it")
-    check_output(output, [request.a, request.b])
-    pair = opened(request, console, evaluates=False)
-    warn_of_data(pair, console)
-    result = align_pair(pair, console)
-    found = merging(pair, result, console)
-    assert pair.network is not None
-    assert pair.network.program is not None
-    assert pair.data is not None
-    form = found.form
-    dtypes = {name: tensor.dtype for name, tensor in pair.a.tensors().items()} if form is None else form.dtypes
-    program = pair.network.program if form is None else form.program
-    merged = finished(found.state, dtypes, program, pair.data.statistics(reset_samples))
-    report = {**result.recipe(), **found.recipe, "statistics": merged.statistics}
-    _write(output, pair, merged, {**report, "reset_samples": reset_samples}, form)
-    document = {"a": str(request.a), "b": str(request.b), **result.alignment.report(), **report}
-    scores = scores_of(pair, merged.tensors, None if form is None else program, reset_samples)
-    document |= {**both_heads.recipe(pair), "scores": scores}
-    console.document({**document, "output": str(output), "notes": console.notes})
-    show_alignment(console, result, f"{request.b} aligned to {request.a}")
-    found.show(console)
-    both_heads.show_heads(console, pair)
-    show_scores(console, scores)
-    console.line(f"merged by {found.title}; statistics of batch norms: {_TOLD[merged.statistics]}")
-    console.line(f"written to {output}")
-
-
-def _write(output: Path, pair: Pair, merged: Merged, recipe: dict[str, Any], form: Form | None = None) -> None:
+def _write(output: Path, pair: Pair, outcome: Outcome, recipe: dict[str, Any]) -> None:
     import torch
 
     from weightspace.checkpoint import companions_of, write_checkpoint
-    from wsp.aligning import on
 
+    form = outcome.form
     beside = (companions_of(pair.a), {}) if form is None else (form.companions, form.texts)
     companions, texts = both_heads.described(pair, *beside)
     write_checkpoint(
         output,
-        on(torch.device("cpu"), merged.tensors | ({} if form is None else dict(form.constants))),
+        on(torch.device("cpu"), outcome.merged.tensors | ({} if form is None else dict(form.constants))),
         provenance=pair.provenance("wsp merge", recipe),
         aliases=pair.a.aliases() if form is None or form.as_it_was else {},
         inputs=[pair.request.a, pair.request.b],

@@ -45,6 +45,15 @@ class Network:
         named = {self.spec.aliases.get(name, name): name for name in tensors}
         return TensorView(tensors, names=named | {name: name for name in tensors if name in self.spec.tensors})
 
+    def untied(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors by the names of the spec, tied ones once."""
+        named = self.under_spec_names(tensors)
+        return {name: named[name] for name in named if name not in self.spec.aliases}
+
+    def under_all_names(self, state: Mapping[str, Tensor], whole: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The way back: tied tensors under every name, and what is not in the state as it is in the whole."""
+        return {name: state.get(self.spec.aliases.get(name, name), tensor) for name, tensor in whole.items()}
+
     @property
     def streams(self) -> bool:
         """Whether it is too large to be run with all its weights in memory."""

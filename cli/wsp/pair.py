@@ -67,6 +67,11 @@ class Pair:
     device: torch.device
     heads: JointHeads | None = None
 
+    @property
+    def dtypes(self) -> dict[str, torch.dtype]:
+        """Type of every tensor of A."""
+        return {name: self.a.info(name).dtype for name in self.a}
+
     def provenance(self, command: str, recipe: dict[str, Any]) -> Provenance:
         """Where a file that is made of the two comes from."""
         from weightspace.checkpoint import Provenance

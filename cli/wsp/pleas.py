@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from wsp.aligning import AlignedPair
 from wsp.console import Console
-from wsp.features import ByFeatures, origins_of, under_all_names
+from wsp.features import ByFeatures, origins_of
 from wsp.pair import Pair
 from wsp.sizing import Sizing, form_of, show_sizing, sized_network, sizing_recipe
 
@@ -31,16 +31,14 @@ def merged_by_pleas(
         )  # fmt: skip
     recipe = {"merge": "pleas", "passes": passes, "residuals": dict(found.residuals), "losses": list(found.losses)}
     if sized is None:
-        state = under_all_names(found.state, pair, result, origins.spec)
-        return ByFeatures("PLeaS", state, recipe, lambda console: _show(console, found))
+        return ByFeatures("PLeaS", found.state, recipe, lambda console: _show(console, found))
     form, chosen = form_of(found, pair), sizing_recipe(sized, found, pair)
-    state = under_all_names(found.state, pair, result, origins.spec) if form.as_it_was else found.state
 
     def show(console: Console) -> None:
         show_sizing(console, sized, chosen)
         _show(console, found)
 
-    return ByFeatures("PLeaS", state, {**recipe, **chosen}, show, form)
+    return ByFeatures("PLeaS", found.state, {**recipe, **chosen}, show, form)
 
 
 def _show(console: Console, found: Pleas) -> None:

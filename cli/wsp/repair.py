@@ -71,21 +71,14 @@ def repaired(
     assert data is not None
     assert network is not None
     assert network.program is not None  # the data were tried on it
-    program, spec = network.program, network.spec
-    merged = interpolate(a, b, t)
-
-    def plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        named = network.under_spec_names(state)
-        return {name: named[name] for name in named if name not in spec.aliases}
-
+    program, merged = network.program, interpolate(a, b, t)
     with console.progress("repairing") as step:
         found = repair(
-            program, (plain(a), plain(b)), plain(merged),
+            program, (network.untied(a), network.untied(b)), network.untied(merged),
             lambda: (program.inputs_for(x) for x, _ in data.statistics(samples)), shares=(1 - t, t), progress=step,
         )  # fmt: skip
-    state = {name: found.state.get(spec.aliases.get(name, name), tensor) for name, tensor in merged.items()}
-    dtypes = {name: tensor.dtype for name, tensor in a.items()}
-    return finished(state, dtypes, program, data.statistics(samples)), found.corrected
+    state = network.under_all_names(found.state, merged)
+    return finished(state, pair.dtypes, program, data.statistics(samples)), found.corrected
 
 
 def recipe(corrected: Mapping[str, Correction] | None) -> dict[str, Any]:

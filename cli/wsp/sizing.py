@@ -13,7 +13,8 @@ import typer
 
 from weightspace.errors import DataError, OutputError
 from wsp.console import Console, counted
-from wsp.features import Form, Origins
+from wsp.features import Origins
+from wsp.outcome import Form
 
 if TYPE_CHECKING:
     from weightspace.merge import Pleas, Sized
@@ -98,7 +99,7 @@ def form_of(found: Pleas, pair: Pair) -> Form:
 
     config = None if source is None or stored.parts else widened_config(source, shapes, same)
     companions = [path for path in companions_of(pair.a) if path.name != _CONFIG]
-    dtypes = {name: tensor.dtype for name, tensor in pair.a.tensors().items()}
+    dtypes = pair.dtypes
     if config is not None:
         return Form(found.program, companions, {_CONFIG: json.dumps(config, indent=2) + "\n"}, dtypes, as_it_was=True)
     dtypes |= {part: dtypes[name] for name, parts in stored.parts.items() for part in parts if name in dtypes}

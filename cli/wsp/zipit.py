@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from wsp.aligning import AlignedPair
 from wsp.console import Console, counted
-from wsp.features import ByFeatures, origins_of, under_all_names
+from wsp.features import ByFeatures, origins_of
 from wsp.pair import Pair
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def merged_by_zipit(pair: Pair, result: AlignedPair, console: Console) -> ByFeat
         )  # fmt: skip
     return ByFeatures(
         "ZipIt",
-        under_all_names(found.state, pair, result, origins.spec),
+        found.state,
         {"merge": "zipit", "zipped": [asdict(group) for group in found.groups], "paired": dict(found.paired)},
         lambda console: _show(console, found),
     )

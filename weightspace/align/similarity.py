@@ -108,7 +108,8 @@ def joint_similarities(
 
 def _summed(streams: Streams, measure: Measure) -> Similarities:
     of: dict[str, Tensor] = {}
-    for group, moments in streams.seen():
+    seen = streams.seen()
+    for group, moments in seen:
         values = getattr(moments, measure)()
         of[group] = of[group] + values if group in of else values
-    return Similarities(of, streams.samples, len(streams.seen()))
+    return Similarities(of, streams.samples, len(seen))

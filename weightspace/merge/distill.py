@@ -82,38 +82,26 @@ def distill(
     random = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(calls), generator=random).tolist()
     held = len(calls) // HELD_OUT
-    student = program if wide is None else wide.program
+    student, homes = (program, None) if wide is None else (wide.program, wide.homes)
     teacher = _Teacher(program, models, student, calls)
-    matching = FeatureMatching(program, models, student, None if wide is None else wide.homes, calls[0])
+    if features:
+        teacher.match(FeatureMatching(program, models, student, homes, calls[0]), features)
     masks = {} if wide is None else masks_of(wide)
     judged, seen = order[:held] or order, order[held:]
     steps = max(1, passes * len(seen))
     best, best_loss = dict(start), teacher.judge(start, judged)
     for attempt in range(ATTEMPTS):
-        learned = {n: start[n].detach().clone().requires_grad_() for n in student.parameter_names if n in start}
-        optimiser = torch.optim.Adam(learned.values(), lr=rate / SLOWER**attempt)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        course = _Course(teacher, start, student.parameter_names, masks, rate / SLOWER**attempt, steps)
         losses = [best_loss]
         for done in range(passes):
             for number, at in enumerate(torch.randperm(len(seen), generator=random).tolist(), 1):
-                optimiser.zero_grad()
-                state = {**start, **learned}
-                if features and matching.names:
-                    teacher.both(state, seen[at], matching, calls[seen[at]], features).backward()
-                else:
-                    teacher.loss(state, seen[at]).backward()
-                for name, mask in masks.items():
-                    gradient = learned[name].grad
-                    assert gradient is not None
-                    gradient.mul_(mask)
-                optimiser.step()
-                schedule.step()
+                course.step(seen[at])
                 if progress is not None:
                     progress(done * len(seen) + number, steps, f"pass {done + 1}, loss {losses[-1]:.4g}")
-            current = {**start, **{name: tensor.detach() for name, tensor in learned.items()}}
+            current = course.state()
             losses.append(teacher.judge(current, judged))
             if losses[-1] < best_loss:
-                best, best_loss = {name: tensor.clone() for name, tensor in current.items()}, losses[-1]
+                best, best_loss = current, losses[-1]
             elif done == 0 and attempt + 1 < ATTEMPTS:
                 break  # too fast for this network
         else:
@@ -121,36 +109,77 @@ def distill(
     return Distilled(best, tuple(losses))
 
 
+class _Course:
+    """One attempt: parameters that learn, at a rate that falls to zero."""
+
+    def __init__(
+        self,
+        teacher: _Teacher,
+        start: State,
+        names: Iterable[str],
+        masks: Mapping[str, Tensor],
+        rate: float,
+        steps: int,
+    ) -> None:
+        self._teacher, self._start, self._masks = teacher, start, masks
+        self._learned = {name: start[name].detach().clone().requires_grad_() for name in names if name in start}
+        self._optimiser = torch.optim.Adam(self._learned.values(), lr=rate)
+        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimiser, steps)
+
+    def step(self, at: int) -> None:
+        """Learns from one call; where a mask is zero nothing changes."""
+        self._optimiser.zero_grad()
+        self._teacher.loss({**self._start, **self._learned}, at).backward()
+        for name, mask in self._masks.items():
+            gradient = self._learned[name].grad
+            assert gradient is not None
+            gradient.mul_(mask)
+        self._optimiser.step()
+        self._schedule.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """A copy of the weights as they are now."""
+        return {**self._start, **{name: tensor.detach().clone() for name, tensor in self._learned.items()}}
+
+
 class _Teacher:
     """The mean outputs of some networks on calls, and how far others are from them."""
 
     def __init__(self, program: Program, models: Sequence[State], student: Program, calls: Sequence[Inputs]) -> None:
-        self._student, self._calls = student, [student.inputs.with_tensors(inputs.tensors()) for inputs in calls]
+        self._student, self._given, self._calls = student, calls, [student.call_of(inputs) for inputs in calls]
         self._targets = [_mean([program.outputs(model, inputs) for model in models]) for inputs in calls]
         spreads = [_variance(each) for each in zip(*self._targets, strict=True)]
         self._scales = [1.0 / max(spread, torch.finfo(torch.float32).tiny) for spread in spreads]
+        self._matching: FeatureMatching | None = None
+        self._weight = 0.0
+
+    def match(self, matching: FeatureMatching, weight: float) -> None:
+        """Adds so many times the distance from the mean features to the loss, where there are such features."""
+        if matching.names:
+            self._matching, self._weight = matching, weight
 
     def loss(self, state: State, at: int) -> Tensor:
-        """Squared distance from the mean outputs over their variance, on one call, with gradients."""
+        """What is to become small, on one call, with gradients."""
+        if self._matching is None:
+            return self._distance(state, at)
+        targets = self._matching.targets(self._given[at])
         with by_batch():
-            outputs = self._student.outputs(state, self._calls[at], differentiable=True)
-        return self._distance(outputs, at)
-
-    def both(self, state: State, at: int, matching: FeatureMatching, inputs: Inputs, weight: float) -> Tensor:
-        """The same with so many times the distance from the mean features."""
-        targets = matching.targets(inputs)
-        with by_batch():
-            outputs, far = matching.run(state, self._calls[at], targets)
-        return self._distance(outputs, at) + weight * far
-
-    def _distance(self, outputs: list[Tensor], at: int) -> Tensor:
-        distances = [(one - two).square().mean() for one, two in zip(outputs, self._targets[at], strict=True)]
-        return torch.stack([scale * each for scale, each in zip(self._scales, distances, strict=True)]).mean()
+            outputs, far = self._matching.run(state, self._calls[at], targets)
+        return self._from_mean(outputs, at) + self._weight * far
 
     def judge(self, state: State, chosen: Sequence[int]) -> float:
-        """The mean over some calls."""
+        """Squared distance from the mean outputs over their variance, mean of some calls."""
         with torch.no_grad():
-            return sum(float(self.loss(state, at)) for at in chosen) / len(chosen)
+            return sum(float(self._distance(state, at)) for at in chosen) / len(chosen)
+
+    def _distance(self, state: State, at: int) -> Tensor:
+        with by_batch():
+            outputs = self._student.outputs(state, self._calls[at], differentiable=True)
+        return self._from_mean(outputs, at)
+
+    def _from_mean(self, outputs: list[Tensor], at: int) -> Tensor:
+        distances = [(one - two).square().mean() for one, two in zip(outputs, self._targets[at], strict=True)]
+        return torch.stack([scale * each for scale, each in zip(self._scales, distances, strict=True)]).mean()
 
 
 def _mean(outputs: list[list[Tensor]]) -> list[Tensor]:

@@ -8,6 +8,7 @@ layer on its own as well, by the accuracy, for which it needs labels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -27,13 +28,7 @@ _LEAST = 1e-9  # of the variance of the outputs: merging is never for nothing
 
 
 class Losing:
-    """How much is lost by merging, on some calls.
-
-    Attributes:
-        losses: For every group that may grow what is lost when 0, 1/8, ..., all of its pairs are kept apart, the least
-            alike first: distance of the outputs from the mean of those of the networks, over its deviation. Squared
-            distances would let the groups that matter most have nearly all: their layers are solved for afterwards.
-    """
+    """How much is lost by merging, on some calls."""
 
     def __init__(
         self, program: Program, models: Sequence[State], spec: Spec, widening: Widening, calls: Sequence[Inputs]
@@ -55,20 +50,32 @@ class Losing:
         found = [similarities(program, models[0], other, spec, calls).of for other in models[1:]]
         self._alike = {group: torch.stack([each[group] for each in found]).mean(0) for group in found[0]}
         self._alike |= _of_heads(spec, self._alike)
-        self._calls = calls
-        with by_batch():
-            self._targets = [
-                torch.stack([program.outputs(model, inputs)[0] for model in models]).mean(0) for inputs in calls
-            ]
-        base = self._distance(widening.groups)
-        self.losses: dict[str, list[float]] = {}
-        for group in widening.groups:
-            loss = self._distance([other for other in widening.groups if other != group]) - base
-            self.losses[group] = [max(loss, _LEAST) ** 0.5 * left for left in self._left(group)]
+        self._program, self._calls = program, calls
+
+    @cached_property
+    def losses(self) -> dict[str, list[float]]:
+        """For every group that may grow what is lost when 0, 1/8, ..., all of its pairs are kept apart.
+
+        The least alike come first. Distance of the outputs from the mean of those of the networks, over its deviation:
+        squared distances would let the groups that matter most have nearly all, and their layers are solved for
+        afterwards.
+        """
+        groups, found = self._widening.groups, {}
+        base = self._distance(groups)
+        for group in groups:
+            loss = self._distance([other for other in groups if other != group]) - base
+            found[group] = [max(loss, _LEAST) ** 0.5 * left for left in self._left(group)]
+        return found
 
     def apart(self, shares: Mapping[str, float]) -> dict[str, Tensor]:
         """Which pairs of every group are kept apart, bool (n,), as `weightspace.merge.homes.Homes.partial` takes it."""
         return least_alike(self._alike, self._spec.identity(), shares)
+
+    @cached_property
+    def _targets(self) -> list[Tensor]:
+        with by_batch():
+            outputs = [[self._program.outputs(model, inputs)[0] for model in self._models] for inputs in self._calls]
+        return [torch.stack(each).mean(0) for each in outputs]
 
     def _left(self, group: str) -> list[float]:
         """Share of the differences between matched units that is left when the least alike are kept apart."""

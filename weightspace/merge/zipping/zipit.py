@@ -124,14 +124,15 @@ def zipit(
             homes[group.name] = zip_units(similar, count, group.size, alpha=alpha, beta=beta)
         else:
             paired.setdefault(group.name, "its units are nowhere seen on their own")
-    sizes = {name: 1 + max(int(own.max()) for own in each) for name, each in homes.items()}
+    counted = tuple(_counted(name, each) for name, each in homes.items())
+    sizes = {group.name: group.size for group in counted}
     zipped = Homes(spec, sizes, tuple({name: each[at] for name, each in homes.items()} for at in range(count)))
     wide = None if widening is None else Wide.of(widening, zipped, models)
     return Zipped(
         combine(zipped, models, reads) if wide is None else wide.state,
         program if wide is None else wide.program,
         zipped,
-        tuple(_counted(name, each) for name, each in homes.items()),
+        counted,
         {name: reason for name, reason in paired.items() if name not in apart},
     )
 
