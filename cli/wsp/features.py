@@ -1,9 +1,9 @@
-"""What methods of `wsp merge` that merge features share: an alignment by activations first, and data."""
+"""What methods of `wsp merge` that merge features share: an alignment first, and data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from weightspace.errors import DataError
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from weightspace.source import Program
     from weightspace.symmetry import Spec
     from wsp.data import CommandData
-
-_ALIGNING = "activations"
 
 
 @dataclass(frozen=True)
@@ -64,26 +62,34 @@ class Origins:
     data: CommandData
 
 
-def aligning_first(request: PairRequest, name: str) -> PairRequest:
-    """The request for the alignment that a merge by features begins with.
+def check_request(request: PairRequest, method: str, *, as_it_is: bool, t: float) -> None:
+    """Checks what can be checked before anything is opened.
+
+    Args:
+        request: What the user asked for.
+        method: How features are to be merged.
+        as_it_is: Whether B is not to be aligned.
+        t: Share of B.
 
     Raises:
-        DataError: There are no data.
+        DataError: There are no data, B is not aligned, or the networks are to count unequally.
     """
+    if as_it_is or t != 0.5:
+        found = "--align none" if as_it_is else f"--t {t:g}"
+        raise DataError(f"--method {method}: expected aligned networks that count equally, found {found}; drop it")
     if request.data is None:
         raise DataError(
-            f"--method {name}: expected --data with examples, of which no label is used, found none; give data, or "
-            "choose --method weights, which needs none"
+            f"--method {method}: expected --data with examples, of which no label is used, found none; give data, or "
+            "choose --method rebasin, which needs none"
         )
-    return replace(request, method=_ALIGNING)
 
 
 def origins_of(pair: Pair, result: AlignedPair) -> Origins:
-    """What is merged, of a pair that was aligned as `aligning_first` says."""
+    """What is merged, of a pair of which `check_request` holds."""
     network, data = pair.network, pair.data
     assert data is not None
     assert network is not None
-    assert network.program is not None  # activation matching has run it
+    assert network.program is not None
     a, b = (on(pair.device, network.untied(each)) for each in (result.a, result.aligned))
     return Origins(network.program, network.spec, a, b, data)
 

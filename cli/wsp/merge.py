@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from weightspace.errors import DataError
 from wsp import heads as both_heads
 from wsp import options, repair
 from wsp.aligning import AlignedPair, align_pair, on, show_alignment
@@ -16,14 +15,15 @@ from wsp.averaging import averaged
 from wsp.console import Console
 from wsp.doubts import warn_of_data
 from wsp.errors import reports_errors
-from wsp.features import Merging, aligning_first, by_features
+from wsp.features import Merging, by_features, check_request
 from wsp.outcome import Outcome
 from wsp.pair import Pair, PairRequest, opened
 from wsp.pleas import merged_by_pleas
 from wsp.scores import scores_of, show_scores
-from wsp.sizing import sizing_of
-from wsp.zipit import merged_by_zipit
+from wsp.sizing import Sizing, sizing_of
+from wsp.zipit import check_until, merged_by_zipit
 
+_AS_IT_IS = "none"
 _TOLD = {"measured": "measured on the data", "interpolated": "interpolated", "none": "none in this network"}
 
 
@@ -36,9 +36,6 @@ def merge(
         typer.Option("-o", "--output", metavar="OUT", help="The merged network: a .safetensors file, or a folder."),
     ],
     t: Annotated[float, typer.Option("--t", min=0.0, max=1.0, metavar="T", help="Share of B: A + T (B - A).")] = 0.5,
-    no_align: Annotated[
-        bool, typer.Option("--no-align", help="Interpolate the weights as they are, without aligning B first.")
-    ] = False,
     heads: Annotated[
         str | None,
         typer.Option(
@@ -55,11 +52,21 @@ def merge(
         typer.Option(
             "--method",
             metavar="NAME",
-            help="pleas: align by activations on --data, solve every layer for the mean features of both, train all "
-            "towards their mean outputs. zipit: align likewise, then merge the units that are most alike, within each "
-            "network and across. Neither needs labels. Else a way to align before averaging, as of wsp align.",
+            help="rebasin: average the weights of A and of B aligned to it. pleas: solve every layer for the mean "
+            "features of both on --data, then train all towards their mean outputs. zipit: merge the units that are "
+            "most alike on --data, within each network and across. None needs labels.",
         ),
-    ] = "weights",
+    ] = "rebasin",
+    align: Annotated[
+        str | None,
+        typer.Option(
+            "--align",
+            metavar="NAME",
+            help="How B is aligned first: as wsp align --method, or none to take it as it is. By default weights, and "
+            "for --method pleas and zipit activations.",
+            show_default=False,
+        ),
+    ] = None,
     restarts: options.Restarts = options.DEFAULT_RESTARTS,
     kinds: options.Kinds = options.DEFAULT_KINDS,
     match_samples: options.MatchSamples = options.DEFAULT_MATCH_SAMPLES,
@@ -98,6 +105,16 @@ def merge(
             show_default=False,
         ),
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until",
+            metavar="WEIGHT",
+            help="With --method zipit: the layer with that weight is the last to be zipped; behind it both networks go "
+            "on side by side. OUT is then a folder.",
+            show_default=False,
+        ),
+    ] = None,
     repairs: Annotated[
         bool,
         typer.Option(
@@ -116,37 +133,49 @@ def merge(
     With --data the running statistics of batch norms are measured again on the merged network.
     """
     console = Console(as_json=as_json, quiet=quiet)
-    request = PairRequest(
-        a, b, arch, activation, options.positive_integers("--input-shape", input_shape),
-        data, options.floats("--mean", mean), options.floats("--std", std), method, restarts, seed, device,
-        match_samples, options.names("--kinds", kinds), heads=both_heads.shares_of(heads, t),
-    )  # fmt: skip
     with console.owning_stdout():
         from weightspace.checkpoint import check_output
 
         sizing = sizing_of(size, size_by, apart, method=method, output=output)
-        merges: dict[str, Merging] = {
-            "pleas": partial(merged_by_pleas, passes=rounds, sizing=sizing),
-            "zipit": merged_by_zipit,
-        }
+        check_until(until, method=method, output=output)
+        merging = _merging(method, rounds, sizing, until)
+        by_align = align or ("weights" if merging is None else "activations")
+        request = PairRequest(
+            a, b, arch, activation, options.positive_integers("--input-shape", input_shape),
+            data, options.floats("--mean", mean), options.floats("--std", std),
+            "weights" if by_align == _AS_IT_IS else by_align, restarts, seed, device,
+            match_samples, options.names("--kinds", kinds), heads=both_heads.shares_of(heads, t),
+        )  # fmt: skip
         if repairs:
-            repair.check_repair(request, merges)
-        if method in merges and (no_align or t != 0.5):
-            raise DataError(f"--method {method}: expected neither --t nor --no-align, found one of them; drop it")
-        merging = merges.get(method)
+            repair.check_repair(request, method, averages=merging is None)
         if merging is not None:
-            request = aligning_first(request, method)
+            check_request(request, method, as_it_is=by_align == _AS_IT_IS, t=t)
         check_output(output, [request.a, request.b])
-        pair = opened(request, console, evaluates=False, network=not no_align or data is not None)
+        pair = opened(request, console, evaluates=False, network=by_align != _AS_IT_IS or data is not None)
         if repairs:
             repair.require_function(pair)
         warn_of_data(pair, console)
-        result = None if no_align else align_pair(pair, console)
+        result = None if by_align == _AS_IT_IS else align_pair(pair, console)
         if merging is None or result is None:
             outcome = averaged(pair, result, console, t=t, samples=reset_samples, repairs=repairs)
         else:
             outcome = by_features(pair, result, console, merging, samples=reset_samples)
         _publish(console, pair, result, outcome, output, reset_samples)
+
+
+def _merging(method: str, rounds: int, sizing: Sizing | None, until: str | None) -> Merging | None:
+    """How features are merged by a method; None for one that averages weights."""
+    merges: dict[str, Merging | None] = {
+        "rebasin": None,
+        "pleas": partial(merged_by_pleas, passes=rounds, sizing=sizing),
+        "zipit": partial(merged_by_zipit, until=until),
+    }
+    if method in merges:
+        return merges[method]
+    known = ", ".join(merges)
+    raise typer.BadParameter(
+        f"expected one of {known}, found {method!r}; ways to align go to --align", param_hint="--method"
+    )
 
 
 def _publish(

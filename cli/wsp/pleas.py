@@ -32,7 +32,8 @@ def merged_by_pleas(
     recipe = {"merge": "pleas", "passes": passes, "residuals": dict(found.residuals), "losses": list(found.losses)}
     if sized is None:
         return ByFeatures("PLeaS", found.state, recipe, lambda console: _show(console, found))
-    form, chosen = form_of(found, pair), sizing_recipe(sized, found, pair)
+    assert found.stored is not None
+    form, chosen = form_of(found.stored, found.state, pair), sizing_recipe(sized, found, pair)
 
     def show(console: Console) -> None:
         show_sizing(console, sized, chosen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
     from weightspace.merge import Correction, Merged
 
 
-def check_repair(request: PairRequest, by_features: Collection[str]) -> None:
+def check_repair(request: PairRequest, method: str, *, averages: bool) -> None:
     """Checks what can be checked before anything is opened.
 
     Args:
         request: What the user asked for.
-        by_features: Methods that do not average weights.
+        method: How they are to be merged.
+        averages: Whether that averages weights.
 
     Raises:
         DataError: There are no data, or the merge is no average.
     """
-    if request.method in by_features:
+    if not averages:
         raise DataError(
-            f"--repair: expected a --method that averages weights, found {request.method}, which goes by features "
+            f"--repair: expected a --method that averages weights, found {method}, which goes by features "
             "itself; drop one of them"
         )
     if request.data is None:

@@ -17,7 +17,10 @@ from wsp.features import Origins
 from wsp.outcome import Form
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from weightspace.merge import Pleas, Sized
+    from weightspace.merge.stored import Stored
     from weightspace.source import Source
     from wsp.pair import Pair
 
@@ -44,8 +47,6 @@ def sizing_of(size: float | None, by: str, apart: str | None, *, method: str, ou
         DataError: The method merges at the size of one only.
         OutputError: The output is a single file, which could not say what network it is of.
     """
-    from weightspace.checkpoint.guard import is_single_file
-
     if by not in ("parameters", "flops"):
         raise typer.BadParameter(f"expected parameters or flops, found {by!r}", param_hint="--size-by")
     if size is None and apart is None:
@@ -54,12 +55,23 @@ def sizing_of(size: float | None, by: str, apart: str | None, *, method: str, ou
         raise typer.BadParameter("expected --size or --apart, found both", param_hint="--size")
     if method != "pleas":
         raise DataError(f"--method {method}: expected no --size or --apart, which --method pleas takes; drop it")
+    check_folder(output)
+    return Sizing(size, "flops" if by == "flops" else "parameters", None if apart is None else _shares(apart))
+
+
+def check_folder(output: Path) -> None:
+    """Checks that there is room for a description.
+
+    Raises:
+        OutputError: The output is a single file, which could not say what network it is of.
+    """
+    from weightspace.checkpoint.guard import is_single_file
+
     if is_single_file(output):
         raise OutputError(
             f"{output}: expected a folder, since a network of another width needs a description beside its weights, "
             f"found a file; name a folder, such as {output.with_suffix('')}"
         )
-    return Sizing(size, "flops" if by == "flops" else "parameters", None if apart is None else _shares(apart))
 
 
 def sized_network(origins: Origins, sizing: Sizing, source: Source | None, console: Console) -> Sized:
@@ -77,36 +89,40 @@ def sized_network(origins: Origins, sizing: Sizing, source: Source | None, conso
         )  # fmt: skip
 
 
-def form_of(found: Pleas, pair: Pair) -> Form:
-    """How a merged network of another width is stored: as its library builds it, else with code of its own."""
+def form_of(stored: Stored, state: Mapping[str, Tensor], pair: Pair) -> Form:
+    """How a merged network of another width is stored: as its library builds it, else with code of its own.
+
+    Args:
+        stored: The merged network.
+        state: Its weights.
+        pair: What it was merged from.
+    """
     from weightspace.checkpoint import companions_of
     from weightspace.source import Program
     from weightspace.source.generated import code_of
     from weightspace.source.width_config import widened_config
     from weightspace.symmetry.verify import relative_error
 
-    stored = found.stored
-    assert stored is not None
     assert pair.network is not None
     source = pair.network.source
-    shapes = {name: tuple(found.state[name].shape) for name in stored.exported.parameters}
+    shapes = {name: tuple(state[name].shape) for name in stored.exported.parameters}
 
     def same(candidate: Source) -> bool:
         program = Program.from_source(candidate)
-        inputs = found.program.call_of(program.inputs)
-        outputs = (program.outputs(found.state), found.program.outputs(found.state, inputs))
+        inputs = stored.program.call_of(program.inputs)
+        outputs = (program.outputs(state), stored.program.outputs(state, inputs))
         return relative_error(*outputs) < _ROUNDING
 
     config = None if source is None or stored.parts else widened_config(source, shapes, same)
     companions = [path for path in companions_of(pair.a) if path.name != _CONFIG]
     dtypes = pair.dtypes
     if config is not None:
-        return Form(found.program, companions, {_CONFIG: json.dumps(config, indent=2) + "\n"}, dtypes, as_it_was=True)
+        return Form(stored.program, companions, {_CONFIG: json.dumps(config, indent=2) + "\n"}, dtypes, as_it_was=True)
     dtypes |= {part: dtypes[name] for name, parts in stored.parts.items() for part in parts if name in dtypes}
     about = f"{pair.network.label} with more units, merged by wsp merge."
     constants = {name: stored.exported.tensors[name] for name in sorted(stored.exported.constants)}
     code = code_of(stored.exported, about=" ".join(about.split()).replace('"', "'").replace("\\", "/"))
-    return Form(found.program, companions, {CODE: code}, dtypes, as_it_was=False, constants=constants)
+    return Form(stored.program, companions, {CODE: code}, dtypes, as_it_was=False, constants=constants)
 
 
 def sizing_recipe(sized: Sized, found: Pleas, pair: Pair) -> dict[str, Any]:

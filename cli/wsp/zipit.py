@@ -3,34 +3,74 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from weightspace.errors import DataError
 from wsp.aligning import AlignedPair
 from wsp.console import Console, counted
 from wsp.features import ByFeatures, origins_of
 from wsp.pair import Pair
+from wsp.sizing import check_folder, form_of
 
 if TYPE_CHECKING:
     from weightspace.merge import Zipped
 
 
-def merged_by_zipit(pair: Pair, result: AlignedPair, console: Console) -> ByFeatures:
-    """Units merged by how alike they are, within each network and across; what may not be zipped stays aligned."""
-    from weightspace.merge import zipit
+def check_until(until: str | None, *, method: str, output: Path) -> None:
+    """Checks a request for a zip of the first layers alone.
+
+    Raises:
+        DataError: Another method was asked for.
+        OutputError: The output is a single file.
+    """
+    if until is not None:
+        if method != "zipit":
+            raise DataError(f"--method {method}: expected no --until, which --method zipit takes; drop it")
+        check_folder(output)
+
+
+def merged_by_zipit(pair: Pair, result: AlignedPair, console: Console, *, until: str | None = None) -> ByFeatures:
+    """Units merged by how alike they are, within each network and across; what may not be zipped stays aligned.
+
+    Args:
+        pair: What is merged.
+        result: B in the coordinates of A.
+        console: Shows the progress.
+        until: Weight of the layer after which both networks stay as they are, side by side.
+
+    Raises:
+        SpecError: There is no such layer, or the network cannot grow behind it.
+    """
+    from weightspace.merge import groups_after, zipit
+    from weightspace.merge.stored import Stored
 
     origins = origins_of(pair, result)
     program, samples = origins.program, pair.request.match_samples
+    apart = () if until is None else groups_after(program.sites(program.inputs), origins.spec, until)
     with console.progress("zipping") as step:
         found = zipit(
             (origins.a, origins.b), program, origins.spec,
-            (program.inputs_for(x) for x, _ in origins.data.matching(samples)), progress=step,
+            (program.inputs_for(x) for x, _ in origins.data.matching(samples)), apart=apart, progress=step,
         )  # fmt: skip
+    recipe = {"merge": "zipit", "zipped": [asdict(group) for group in found.groups], "paired": dict(found.paired)}
+    if found.wide is None:
+        return ByFeatures("ZipIt", found.state, recipe, lambda console: _show(console, found))
+    stored = Stored.of(found.wide)
+    state = stored.state(found.state)
+    parameters = [program.parameters, stored.program.parameters]
+
+    def show(console: Console) -> None:
+        _show(console, found)
+        after = parameters[1] / parameters[0]
+        console.line(
+            f"parameters: {parameters[0]:,} in one network, {parameters[1]:,} in the merged one ({after:.3f}x)"
+        )
+
     return ByFeatures(
-        "ZipIt",
-        found.state,
-        {"merge": "zipit", "zipped": [asdict(group) for group in found.groups], "paired": dict(found.paired)},
-        lambda console: _show(console, found),
-    )
+        f"ZipIt until {until}", state, recipe | {"until": until, "parameters": parameters}, show,
+        form_of(stored, state, pair),
+    )  # fmt: skip
 
 
 def _show(console: Console, found: Zipped) -> None:

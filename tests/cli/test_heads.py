@@ -51,7 +51,7 @@ def accuracy(path: Path) -> float:
 def test_pleas_keeps_both_tasks(wsp, halves, tmp_path) -> None:
     command = ("merge", *halves, "--arch", ARCH, "--data", DATA, "--heads", "both", "--json")
     plain, merged = tmp_path / "plain.safetensors", tmp_path / "merged.safetensors"
-    assert wsp(*command, "--no-align", "-o", plain).status == 0
+    assert wsp(*command, "--align", "none", "-o", plain).status == 0
     outcome = wsp(*command, "--method", "pleas", "-o", merged)
     assert outcome.status == 0, outcome.stderr
     assert accuracy(merged) > 0.9 > accuracy(plain)
@@ -64,7 +64,7 @@ def test_pleas_keeps_both_tasks(wsp, halves, tmp_path) -> None:
 def test_a_permuted_copy_with_other_classes_merges_to_both(wsp, mlps, features, tmp_path, method) -> None:
     output = tmp_path / "m.safetensors"
     outcome = wsp(
-        "merge", *mlps, "--activation", "relu", "--data", features, "--method", method, "--heads", "both", "-o", output
+        "merge", *mlps, "--activation", "relu", "--data", features, "--align", method, "--heads", "both", "-o", output
     )
     assert outcome.status == 0, outcome.stderr
     assert "outputs 0 to 2 are those of A, 3 to 4 those of B" in outcome.stdout

@@ -20,7 +20,7 @@ def test_merging_a_permuted_copy_gives_the_network_back(wsp, mlp_pair, tmp_path)
 def test_without_aligning_the_weights_are_averaged_as_they_are(wsp, mlp_pair, tmp_path) -> None:
     a, b = mlp_pair
     output = tmp_path / "merged.safetensors"
-    outcome = wsp("merge", a, b, "-o", output, "--no-align", "--json")
+    outcome = wsp("merge", a, b, "-o", output, "--align", "none", "--json")
     assert outcome.status == 0, outcome.stderr
     assert "objective_after" not in outcome.document
     first, second = open_checkpoint(a), open_checkpoint(b)
@@ -49,7 +49,7 @@ def test_statistics_are_measured_on_data_and_interpolated_with_a_warning_without
 
 def test_statistics_can_be_measured_without_aligning(wsp, cnn_pair, images, tmp_path) -> None:
     a, b, source = cnn_pair
-    command = ("merge", a, b, "-o", tmp_path / "merged.safetensors", "--no-align", "--data", images, "--json")
+    command = ("merge", a, b, "-o", tmp_path / "merged.safetensors", "--align", "none", "--data", images, "--json")
     outcome = wsp(*command, "--arch", source)
     assert outcome.status == 0, outcome.stderr
     assert outcome.document["statistics"] == "measured"
@@ -71,3 +71,10 @@ def test_a_folder_may_be_written_and_written_again(wsp, mlp_pair, tmp_path) -> N
 @pytest.mark.parametrize("t", ["-0.1", "1.5", "half"])
 def test_a_share_outside_of_the_path_is_wrong_usage(wsp, mlp_pair, tmp_path, t: str) -> None:
     assert wsp("merge", *mlp_pair, "-o", tmp_path / "m.safetensors", f"--t={t}").status == 2
+
+
+@pytest.mark.parametrize("method", ["weights", "please"])
+def test_an_unknown_way_to_merge_is_wrong_usage(wsp, mlp_pair, tmp_path, method: str) -> None:
+    outcome = wsp("merge", *mlp_pair, "-o", tmp_path / "m.safetensors", "--method", method)
+    assert outcome.status == 2
+    assert "rebasin, pleas, zipit" in outcome.stderr

@@ -32,7 +32,7 @@ def test_learned_on_labels(wsp, cnn_pair, images, tmp_path, monkeypatch) -> None
     monkeypatch.setattr(ste, "STEPS", 3)
     a, b, arch = cnn_pair
     output = tmp_path / "merged.safetensors"
-    outcome = wsp("merge", a, b, "-o", output, "--arch", arch, "--data", images, "--method", "ste", "--json")
+    outcome = wsp("merge", a, b, "-o", output, "--arch", arch, "--data", images, "--align", "ste", "--json")
     assert outcome.status == 0, outcome.stderr
     figures = outcome.document["figures"]
     assert 0 < figures["loss"] <= figures["loss_at_start"]

@@ -27,7 +27,7 @@ def accuracy(path: Path) -> float:
 def test_it_beats_the_mean_of_aligned_weights(wsp, tmp_path) -> None:
     command = ("merge", *PAIR, "--arch", ARCH, "--data", DATA)
     mean, merged = tmp_path / "mean.safetensors", tmp_path / "merged.safetensors"
-    assert wsp(*command, "--method", "weights", "-o", mean).status == 0
+    assert wsp(*command, "-o", mean).status == 0
     outcome = wsp(*command, "--method", "pleas", "-o", merged, "--json")
     assert outcome.status == 0, outcome.stderr
     assert accuracy(merged) > accuracy(mean)
@@ -56,12 +56,12 @@ def test_people_see_what_is_left_of_every_layer(wsp, tmp_path) -> None:
     assert "merged by PLeaS" in outcome.stdout
 
 
-@pytest.mark.parametrize("option", [("--t", "0.3"), ("--no-align",)])
+@pytest.mark.parametrize("option", [("--t", "0.3"), ("--align", "none")])
 def test_what_does_not_go_with_it_is_refused(wsp, tmp_path, option) -> None:
     outcome = wsp(
         "merge", *PAIR, "--arch", ARCH, "--data", DATA, "--method", "pleas", *option, "-o", tmp_path / "m.pt2"
     )
-    outcome.failed_with("--method pleas", "neither --t nor --no-align")
+    outcome.failed_with("--method pleas", "aligned networks that count equally", option[0], "drop it")
 
 
 def test_without_data_nothing_is_written(wsp, tmp_path) -> None:

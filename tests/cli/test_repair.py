@@ -37,8 +37,8 @@ def accuracy(name: str, path: Path) -> float:
 )
 def test_it_is_better_than_the_mean(wsp, tmp_path, name: str, layers: set[str], method: str) -> None:
     mean, merged = tmp_path / "mean.safetensors", tmp_path / "merged.safetensors"
-    assert wsp(*command(name, "--method", method, "-o", mean)).status == 0
-    outcome = wsp(*command(name, "--method", method, "--repair", "-o", merged, "--json"))
+    assert wsp(*command(name, "--align", method, "-o", mean)).status == 0
+    outcome = wsp(*command(name, "--align", method, "--repair", "-o", merged, "--json"))
     assert outcome.status == 0, outcome.stderr
     assert accuracy(name, merged) > accuracy(name, mean)
     assert set(outcome.document["repaired"]) == layers
@@ -49,7 +49,7 @@ def test_it_is_better_than_the_mean(wsp, tmp_path, name: str, layers: set[str], 
 
 
 def test_people_see_what_was_corrected(wsp, tmp_path) -> None:
-    outcome = wsp(*command("digits_mlp", "--repair", "--no-align", "-o", tmp_path / "m.safetensors"))
+    outcome = wsp(*command("digits_mlp", "--repair", "--align", "none", "-o", tmp_path / "m.safetensors"))
     assert outcome.status == 0, outcome.stderr
     assert "layers repaired" in outcome.stdout
     assert "fc3.weight" in outcome.stdout
@@ -93,9 +93,11 @@ def rescaled(path: Path, factor: float) -> Path:
     return path
 
 
-@pytest.mark.parametrize("method", ["weights", "activations", "pleas", "zipit"])
-def test_data_of_another_scale_are_warned_of(wsp, tmp_path, method: str) -> None:
-    options = ("--method", method, "-o", tmp_path / "m.safetensors", *(("--rounds", "0") * (method == "pleas")))
+@pytest.mark.parametrize(
+    "method", [(), ("--align", "activations"), ("--method", "pleas", "--rounds", "0"), ("--method", "zipit")]
+)
+def test_data_of_another_scale_are_warned_of(wsp, tmp_path, method: tuple[str, ...]) -> None:
+    options = (*method, "-o", tmp_path / "m.safetensors")
     outcome = wsp(*command("digits_cnn", *options, "--json", data=rescaled(tmp_path / "x.npz", 100.0)))
     assert outcome.status == 0, outcome.stderr
     assert outcome.stderr.count("warning: the data: inputs of batch norms lie") == 1

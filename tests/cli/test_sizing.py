@@ -92,4 +92,4 @@ def test_a_single_file_could_not_say_what_it_is_of(wsp, tmp_path) -> None:
 def test_other_methods_merge_at_the_size_of_one(wsp, tmp_path) -> None:
     outcome = wsp("merge", *PAIR, "--arch", ARCH, "--size", "1.5", "-o", tmp_path / "wide")
     assert outcome.status == 1
-    assert "--method weights: expected no --size" in outcome.stderr
+    assert "--method rebasin: expected no --size" in outcome.stderr

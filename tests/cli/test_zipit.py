@@ -9,6 +9,9 @@ import torch
 
 from tests.cli.test_pleas import ARCH, DATA, PAIR, accuracy
 from weightspace.checkpoint import open_checkpoint
+from weightspace.data import open_data
+from weightspace.evaluate import evaluate
+from weightspace.source import Program, resolve_source
 
 COMMAND = ("merge", *PAIR, "--arch", ARCH, "--data", DATA, "--method", "zipit")
 
@@ -81,14 +84,37 @@ def test_a_network_and_its_permuted_copy_give_it_back_and_streams_under_norms_ar
         torch.testing.assert_close(tensor, a[name])
 
 
-@pytest.mark.parametrize("option", [("--t", "0.3"), ("--no-align",)])
+@pytest.mark.parametrize("option", [("--t", "0.3"), ("--align", "none")])
 def test_what_does_not_go_with_it_is_refused(wsp, tmp_path, option) -> None:
     outcome = wsp(*COMMAND, *option, "-o", tmp_path / "m.safetensors")
-    outcome.failed_with("--method zipit", "neither --t nor --no-align")
+    outcome.failed_with("--method zipit", "aligned networks that count equally", option[0], "drop it")
 
 
 def test_without_data_nothing_is_written(wsp, tmp_path) -> None:
     output = tmp_path / "m.safetensors"
     outcome = wsp("merge", *PAIR, "--arch", ARCH, "--method", "zipit", "-o", output)
-    outcome.failed_with("--method zipit", "--data", "choose --method weights, which needs none")
+    outcome.failed_with("--method zipit", "--data", "choose --method rebasin, which needs none")
     assert not output.exists()
+
+
+def test_behind_a_layer_both_networks_go_on_side_by_side(wsp, tmp_path) -> None:
+    out = tmp_path / "zipped"
+    outcome = wsp(*COMMAND, "--until", "conv2.weight", "-o", out, "--json")
+    assert outcome.status == 0, outcome.stderr
+    document = outcome.document
+    last = next(group for group in document["zipped"] if group["name"] == "conv3")
+    assert last["alone"] == last["size"] == 64
+    assert document["parameters"][1] > document["parameters"][0]
+    program = Program.from_source(resolve_source(f"{out / 'network.py'}:network"))
+    assert program.parameters == document["parameters"][1]
+    found = evaluate(program, open_checkpoint(out).tensors(), open_data(DATA).evaluation.batches(500)).accuracy
+    assert found == pytest.approx(document["scores"]["merged"]["accuracy"])
+    assert found > document["scores"]["averaged"]["accuracy"]
+
+
+def test_where_a_zip_ends_is_checked_before_anything_is_written(wsp, tmp_path) -> None:
+    wsp(*COMMAND, "--until", "bn1.weight", "-o", tmp_path / "out").failed_with("bn1.weight", "expected the weight of a")
+    wsp(*COMMAND, "--until", "conv2.weight", "-o", tmp_path / "m.safetensors").failed_with("expected a folder")
+    command = [option if option != "zipit" else "rebasin" for option in COMMAND]
+    wsp(*command, "--until", "conv2.weight", "-o", tmp_path / "out").failed_with("--method rebasin", "no --until")
+    assert not list(tmp_path.iterdir())

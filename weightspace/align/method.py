@@ -161,4 +161,4 @@ def check_needs(name: str, request: Request) -> None:
     missing = [need for need in check_method(name).needs if getattr(request, need) is None]
     if missing:
         what = " and ".join(_WHAT_TO_PASS[need] for need in missing)
-        raise AlignmentError(f"method '{name}': expected {what}, found none; pass it, or choose --method weights")
+        raise AlignmentError(f"method '{name}': expected {what}, found none; pass it, or choose weights")

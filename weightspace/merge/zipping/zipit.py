@@ -59,6 +59,7 @@ class Zipped:
         homes: Where the units went.
         groups: What became of the groups that were zipped or kept apart.
         paired: Why units of other groups stayed with their counterparts, by name.
+        wide: The wider network, as `weightspace.merge.stored.Stored` takes it; None at the size of one.
     """
 
     state: dict[str, Tensor]
@@ -66,6 +67,7 @@ class Zipped:
     homes: Homes
     groups: tuple[ZippedGroup, ...]
     paired: Mapping[str, str]
+    wide: Wide | None = None
 
 
 def zipit(
@@ -134,6 +136,7 @@ def zipit(
         zipped,
         counted,
         {name: reason for name, reason in paired.items() if name not in apart},
+        wide,
     )
 
 
