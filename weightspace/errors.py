@@ -16,7 +16,8 @@ WeightspaceError
 │   ├── TraceError
 │   ├── SpecError
 │   └── VerificationError
-└── AlignmentError
+├── AlignmentError
+└── MergeError
 ```
 """
 
@@ -71,3 +72,7 @@ class VerificationError(SymmetryError):
 
 class AlignmentError(WeightspaceError):
     """An alignment cannot be computed, or does not fit the weights that it is applied to."""
+
+
+class MergeError(WeightspaceError):
+    """A merge method, one of its options or a recipe is wrong, or does not fit the networks."""
