@@ -30,10 +30,10 @@ def new_files(*targets: Path) -> Iterator[list[Path]]:
         yield temporary
         with explain_os_errors(targets[0]):
             for path in temporary:
-                _flush(path)
+                flush(path)
             for path, final in zip(temporary, finals, strict=True):
                 path.replace(final)
-            _flush(finals[0].parent)
+            flush(finals[0].parent)
     finally:
         for path in temporary:
             path.unlink(missing_ok=True)
@@ -49,20 +49,18 @@ def new_folder(target: Path) -> Iterator[Path]:
         OutputError: If the disk or the folder refuses.
     """
     final = target.resolve()
-    temporary, previous = _beside(final), _beside(final)
+    temporary = _beside(final)
     try:
         with explain_os_errors(target):
             temporary.mkdir()
         yield temporary
         with explain_os_errors(target):
             for path in temporary.iterdir():
-                _flush(path)
-            _flush(temporary)
-            _exchange(temporary, final, previous)
-            _flush(final.parent)
+                flush(path)
+            flush(temporary)
+            exchange(temporary, final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(previous, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -79,22 +77,34 @@ def explain_os_errors(target: Path) -> Iterator[None]:
         raise _refused(target, int(code.group(1))) from error
 
 
-def _exchange(temporary: Path, final: Path, previous: Path) -> None:
-    if final.exists():
-        final.replace(previous)
+def exchange(temporary: Path, final: Path) -> None:
+    """Moves a folder to its place; one that is there is moved aside, and removed last.
+
+    Raises:
+        OSError: The disk or the folder refuses; then the one that was there is back.
+    """
+    previous = _beside(final)
     try:
-        temporary.replace(final)
-    except OSError:
-        if previous.exists():
-            previous.replace(final)
-        raise
+        if final.exists():
+            final.replace(previous)
+        try:
+            temporary.replace(final)
+        except OSError:
+            if previous.exists():
+                previous.replace(final)
+            raise
+        flush(final.parent)
+    finally:
+        if final.exists():
+            shutil.rmtree(previous, ignore_errors=True)
 
 
 def _beside(final: Path) -> Path:
     return final.with_name(f".{final.name[:100]}.{secrets.token_hex(4)}.tmp")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Makes a file, or the names in a folder, survive a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -84,6 +84,14 @@ class Checkpoint(Mapping[str, torch.Tensor]):
         """
         return self._reader.info(self._stored[name])
 
+    def piece(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Some elements of a flattened tensor, from `start` on; of a safetensors file no others are read.
+
+        Raises:
+            KeyError: If there is no such tensor.
+        """
+        return self._reader.piece(self._stored[name], start, stop)
+
     def aliases(self) -> dict[str, str]:
         """Tied names: each further name of a tensor -> its first name."""
         return dict(self._aliases)

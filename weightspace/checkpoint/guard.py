@@ -12,6 +12,7 @@ from weightspace.errors import OutputError
 WEIGHTS_SUFFIX = ".safetensors"
 SIDECAR_SUFFIX = ".wsp.json"
 FOLDER_PROVENANCE = "wsp.json"
+CARD, RECIPE = "README.md", "recipe.yml"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
@@ -98,5 +99,13 @@ def _check_replaceable(folder: Path) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    known = {FOLDER_PROVENANCE, ADAPTER_CONFIG, ADAPTER_WEIGHTS, "model.safetensors", "model.safetensors.index.json"}
+    known = {
+        FOLDER_PROVENANCE,
+        CARD,
+        RECIPE,
+        ADAPTER_CONFIG,
+        ADAPTER_WEIGHTS,
+        "model.safetensors",
+        "model.safetensors.index.json",
+    }
     return name in known | set(COMPANIONS) or (name.startswith("model-") and name.endswith(WEIGHTS_SUFFIX))

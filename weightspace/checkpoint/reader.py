@@ -46,6 +46,10 @@ class Reader(ABC):
     def read(self, name: str) -> torch.Tensor:
         """One tensor, on the CPU."""
 
+    def piece(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Some elements of a flattened tensor, in memory of their own where the format allows that."""
+        return self.read(name).reshape(-1)[start:stop]
+
     @abstractmethod
     def aliases(self) -> dict[str, str]:
         """Tied names: each further name of a tensor -> its first name."""

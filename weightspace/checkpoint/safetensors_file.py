@@ -47,23 +47,30 @@ class SafetensorsReader(Reader):
         """One tensor, mapped from the file."""
         name = self._aliases.get(name, name)
         if self._mapped is None:
-            return self._copy(name)
+            info = self._header.tensors[name]
+            return self.piece(name, 0, math.prod(info.shape)).reshape(info.shape)
         return self._mapped.get_tensor(name)
+
+    def piece(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Some elements of a flattened tensor, read and not mapped: pages of mapped files stay in memory."""
+        name = self._aliases.get(name, name)
+        dtype = self._header.tensors[name].dtype
+        content = bytearray((stop - start) * dtype.itemsize)
+        if not content:
+            return torch.empty(0, dtype=dtype)
+        with self._path.open("rb", buffering=0) as file:
+            file.seek(self._header.offsets[name] + start * dtype.itemsize)
+            view, done = memoryview(content), 0
+            while done < len(content):
+                count = file.readinto(view[done:])
+                if not count:
+                    raise damaged(self._path, f"found the end of the file inside tensor {name!r}")
+                done += count
+        return torch.frombuffer(content, dtype=dtype)
 
     def aliases(self) -> dict[str, str]:
         """The ties that weightspace recorded when it wrote the file; the format itself has none."""
         return dict(self._aliases)
-
-    def _copy(self, name: str) -> torch.Tensor:
-        info = self._header.tensors[name]
-        content = bytearray(math.prod(info.shape) * info.dtype.itemsize)
-        if not content:
-            return torch.empty(info.shape, dtype=info.dtype)
-        with self._path.open("rb") as file:
-            file.seek(self._header.offsets[name])
-            if file.readinto(content) != len(content):
-                raise damaged(self._path, f"found the end of the file inside tensor {name!r}")
-        return torch.frombuffer(content, dtype=info.dtype).reshape(info.shape)
 
 
 def _map(path: Path) -> Any | None:

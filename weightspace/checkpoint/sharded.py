@@ -65,6 +65,10 @@ class ShardedReader(Reader):
         """One tensor from its shard."""
         return self._owner[name].read(name)
 
+    def piece(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Some elements of one tensor, from its shard."""
+        return self._owner[name].piece(name, start, stop)
+
     def aliases(self) -> dict[str, str]:
         """Ties within the shards; none can cross them."""
         return {alias: name for reader in self._readers for alias, name in reader.aliases().items()}

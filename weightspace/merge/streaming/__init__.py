@@ -1,0 +1,21 @@
+"""Merges that hold no more than some pieces of the models in memory."""
+
+from weightspace.merge.streaming.execute import execute
+from weightspace.merge.streaming.files import Prepared, Written, merge_files, prepare
+from weightspace.merge.streaming.layers import Layers, layers_of
+from weightspace.merge.streaming.plan import DTYPES, Model, Plan, Task, plan_merge
+
+__all__ = [
+    "DTYPES",
+    "Layers",
+    "Model",
+    "Plan",
+    "Prepared",
+    "Task",
+    "Written",
+    "execute",
+    "layers_of",
+    "merge_files",
+    "plan_merge",
+    "prepare",
+]

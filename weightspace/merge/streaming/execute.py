@@ -1,0 +1,163 @@
+"""Compute a plan tensor by tensor and chunk by chunk: no more is held than some chunks of each model.
+
+Several threads work at once, each on a tensor, the largest first. What a chunk takes stays in a core's cache, pieces of
+files are read and not mapped, and every piece of the result is written to its place at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from weightspace.errors import MergeError
+from weightspace.merge.methods.chunk import Chunk, drawing
+from weightspace.merge.methods.method import Measured, MergeMethod
+from weightspace.merge.methods.whole import CHUNK, chunk_length, computed
+from weightspace.merge.streaming.plan import Model, Plan, Task
+
+_SAVED_EVERY = 1.0  # seconds: what a kill may cost
+
+
+class Output(Protocol):
+    """Where results go; `weightspace.checkpoint.unfinished.Unfinished` is one."""
+
+    done: frozenset[str]
+
+    def write(self, name: str, start: int, values: Tensor) -> None:
+        """Takes some elements of a flattened tensor, in its type."""
+        ...
+
+    def finished(self, name: str) -> None:
+        """A tensor is whole."""
+        ...
+
+    def save(self) -> None:
+        """What is whole should survive."""
+        ...
+
+
+def execute(
+    plan: Plan,
+    models: Mapping[str, Model],
+    output: Output,
+    *,
+    workers: int | None = None,
+    progress: Callable[[float, float, str], None] | None = None,
+) -> None:
+    """Computes and writes every tensor that is not done yet.
+
+    Args:
+        plan: What to compute.
+        models: What it is computed from.
+        output: Where it goes.
+        workers: Threads; by default as many as there are cores.
+        progress: Called with (bytes done, bytes in all, name of the tensor).
+
+    Raises:
+        MergeError: A result is not finite.
+        OutputError: The disk refuses.
+    """
+    left = sorted((task for task in plan.tasks if task.name not in output.done), key=lambda task: -task.info.nbytes)
+    total = sum(task.info.nbytes for task in plan.tasks)
+    done = total - sum(task.info.nbytes for task in left)
+    count = workers or threads()
+    with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        running: set[Future[Task]] = set()
+        waiting = iter(left)
+        try:
+            while True:
+                for task in waiting:
+                    running.add(pool.submit(_compute, plan, task, models, output))
+                    if len(running) > count:
+                        break
+                if not running:
+                    break
+                over, running = wait(running, timeout=_SAVED_EVERY, return_when=FIRST_COMPLETED)
+                for future in over:
+                    task = future.result()
+                    done += task.info.nbytes
+                    if progress is not None:
+                        progress(done, total, task.name)
+                output.save()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    output.save()
+
+
+def threads() -> int:
+    """Threads that a merge works on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _compute(plan: Plan, task: Task, models: Mapping[str, Model], output: Output) -> Task:
+    if task.info.nbytes:
+        for start, values in _results(plan.method, plan.seed, task, models):
+            written = values.to(task.info.dtype)
+            if not bool(written.sum().isfinite()):
+                _check_finite(task, models, start, written)
+            output.write(task.name, start, written)
+    output.finished(task.name)
+    return task
+
+
+def _check_finite(task: Task, models: Mapping[str, Model], start: int, values: Tensor) -> None:
+    """Refuses numbers that are not finite, and says where they come from. A sum alone may overflow."""
+    if bool(torch.isfinite(values).all()):
+        return
+    for model, name in (*task.sources, *(() if task.base is None else (task.base,))):
+        if not bool(torch.isfinite(models[model].piece(name, start, start + len(values))).all()):
+            raise MergeError(f"{model}: tensor '{name}': expected finite numbers, found others; use another checkpoint")
+    raise MergeError(
+        f"tensor '{task.name}': expected finite results in {task.info.dtype}, found others; use a wider dtype"
+    )
+
+
+def _results(method: MergeMethod, seed: int, task: Task, models: Mapping[str, Model]) -> Iterator[tuple[int, Tensor]]:
+    """The merged elements of a tensor, piece by piece: where they begin, and they themselves."""
+    if task.settings is None:
+        model, name = task.sources[0]
+        for start, stop in _spans(task, CHUNK):
+            yield start, models[model].piece(name, start, stop)
+        return
+    settings, shape = task.settings, task.info.shape
+    columns = 1 if not method.by_rows else max(1, _numbers(shape[1:] if len(shape) > 1 else shape))
+    length = chunk_length(method, shape, CHUNK) * columns
+    draw = drawing(seed, task.name)
+
+    def chunks() -> Iterator[tuple[int, Chunk]]:
+        for number, (start, stop) in enumerate(_spans(task, length)):
+            tensors = tuple(_laid_out(models[m].piece(name, start, stop), columns, method) for m, name in task.sources)
+            base = None
+            if task.base is not None:
+                base = _laid_out(models[task.base[0]].piece(task.base[1], start, stop), columns, method)
+            yield start, Chunk(tensors, base, number, draw)
+
+    measured: Measured = ()
+    for measure in method.measures:
+        parts = [measure.of(chunk, settings, measured) for _, chunk in chunks()]
+        measured = (*measured, measure.join(parts, settings, measured))
+    for start, chunk in chunks():
+        yield start, method.combine(chunk, settings, measured).reshape(-1)
+
+
+def _spans(task: Task, length: int) -> Iterator[tuple[int, int]]:
+    count = _numbers(task.info.shape)
+    for start in range(0, count, length):
+        yield start, min(count, start + length)
+
+
+def _laid_out(piece: Tensor, columns: int, method: MergeMethod) -> Tensor:
+    numbers = computed(piece)
+    return numbers.reshape(-1, columns) if method.by_rows else numbers
+
+
+def _numbers(shape: tuple[int, ...]) -> int:
+    count = 1
+    for extent in shape:
+        count *= extent
+    return count
