@@ -11,6 +11,7 @@ from weightspace import __version__
 from wsp.align import align
 from wsp.barrier import barrier
 from wsp.canonicalize import canonicalize
+from wsp.check import check
 from wsp.merge import merge
 from wsp.spec import spec
 from wsp.transport import transport
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command()(spec)
 app.command()(align)
 app.command()(merge)
+app.command()(check)
 app.command()(barrier)
 app.command()(canonicalize)
 app.command()(transport)

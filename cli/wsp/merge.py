@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from weightspace.errors import MergeError
 from wsp import heads as both_heads
-from wsp import options, repair
+from wsp import options, repair, streamed
 from wsp.aligning import AlignedPair, align_pair, on, show_alignment
 from wsp.averaging import averaged
 from wsp.console import Console
@@ -24,13 +25,13 @@ from wsp.sizing import Sizing, sizing_of
 from wsp.zipit import check_until, merged_by_zipit
 
 _AS_IT_IS = "none"
+_OF_NETWORKS = ("rebasin", "pleas", "zipit")
 _TOLD = {"measured": "measured on the data", "interpolated": "interpolated", "none": "none in this network"}
 
 
 @reports_errors
 def merge(
-    a: options.A,
-    b: options.B,
+    models: options.Models,
     output: Annotated[
         Path,
         typer.Option("-o", "--output", metavar="OUT", help="The merged network: a .safetensors file, or a folder."),
@@ -44,6 +45,12 @@ def merge(
             help="both: of networks with different classes keep both heads, the outputs of A first; no labels.",
         ),
     ] = None,
+    base: options.Base = None,
+    settings: options.Set = None,
+    dtype: options.Dtype = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With a recipe or a streamed method: check all, write nothing.")
+    ] = False,
     arch: options.Arch = None,
     activation: options.Activation = None,
     input_shape: options.InputShape = None,
@@ -52,9 +59,10 @@ def merge(
         typer.Option(
             "--method",
             metavar="NAME",
-            help="rebasin: average the weights of A and of B aligned to it. pleas: solve every layer for the mean "
-            "features of both on --data, then train all towards their mean outputs. zipit: merge the units that are "
-            "most alike on --data, within each network and across. None needs labels.",
+            help="Of two networks: rebasin averages the weights of A and of B aligned to it; pleas solves every layer "
+            "for the mean features of both on --data, then trains all towards their mean outputs; zipit merges the "
+            "units that are most alike on --data, within each network and across. Of any number, streamed from file "
+            "to file: linear, slerp, task_arithmetic, ties, dare_ties, ... (see wsp methods).",
         ),
     ] = "rebasin",
     align: Annotated[
@@ -128,7 +136,7 @@ def merge(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Align B to A and average their weights, or merge their features with --method pleas or zipit.
+    """Merge checkpoints: by a recipe (mergekit's run as they are), by a method on weights, or with their networks.
 
     With --data the running statistics of batch norms are measured again on the merged network.
     """
@@ -136,6 +144,21 @@ def merge(
     with console.owning_stdout():
         from weightspace.checkpoint import check_output
 
+        recipe = streamed.given_recipe(models)
+        if recipe is None and method not in _OF_NETWORKS:
+            recipe = streamed.recipe_of_flags(
+                models, method, base=base, settings=settings or [], dtype=dtype, seed=seed
+            )
+        if recipe is not None:
+            found = streamed.prepared(recipe, models, output)
+            if dry_run:
+                streamed.show_plan(console, found)
+            else:
+                streamed.merge_streamed(console, found)
+            return
+        if len(models) != 2:
+            raise MergeError(f"--method {method}: expected two models, found {len(models)}; give A and B")
+        a, b = models
         sizing = sizing_of(size, size_by, apart, method=method, output=output)
         check_until(until, method=method, output=output)
         merging = _merging(method, rounds, sizing, until)
@@ -170,12 +193,7 @@ def _merging(method: str, rounds: int, sizing: Sizing | None, until: str | None)
         "pleas": partial(merged_by_pleas, passes=rounds, sizing=sizing),
         "zipit": partial(merged_by_zipit, until=until),
     }
-    if method in merges:
-        return merges[method]
-    known = ", ".join(merges)
-    raise typer.BadParameter(
-        f"expected one of {known}, found {method!r}; ways to align go to --align", param_hint="--method"
-    )
+    return merges[method]
 
 
 def _publish(

@@ -14,6 +14,30 @@ DEFAULT_KINDS = "permutation"
 
 A = Annotated[Path, typer.Argument(metavar="A", help="Checkpoint that is the reference: a file or a folder.")]
 B = Annotated[Path, typer.Argument(metavar="B", help="Checkpoint of the same architecture.")]
+Models = Annotated[
+    list[Path],
+    typer.Argument(metavar="A B ... | RECIPE.yml", help="Checkpoints of one architecture, or a recipe naming them."),
+]
+Base = Annotated[
+    Path | None,
+    typer.Option("--base", metavar="PATH", help="What task vectors start from, for methods that use one."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="An option of the method, such as density=0.5, or with commas one value for each model; may be repeated.",
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        metavar="NAME",
+        help="Type of the merged weights: float16, bfloat16, float32, float64; else kept.",
+    ),
+]
 Arch = Annotated[
     str | None,
     typer.Option(

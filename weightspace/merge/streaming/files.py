@@ -75,13 +75,13 @@ class Written:
 
 
 def prepare(
-    recipe: Recipe, output: str | PathLike[str], *, folder: Path | None = None, max_shard_bytes: int = SHARD
+    recipe: Recipe, output: str | PathLike[str] | None, *, folder: Path | None = None, max_shard_bytes: int = SHARD
 ) -> Prepared:
     """Opens the models of a recipe and plans the merge; reads headers alone.
 
     Args:
         recipe: The recipe.
-        output: A `.safetensors` file, or a folder.
+        output: A `.safetensors` file, or a folder; None where nothing is to be written.
         folder: Where models are looked for beside the working directory: that of the recipe.
         max_shard_bytes: Bytes of tensors in one file of a folder.
 
@@ -90,9 +90,10 @@ def prepare(
         MergeError: The recipe does not fit the models.
         OutputError: The output cannot be written.
     """
-    path = Path(output)
+    path = Path("merged" if output is None else output)
     located = {name: _located(name, folder) for name in recipe.referenced}
-    check_output(path, [*located.values()])
+    if output is not None:
+        check_output(path, [*located.values()])
     models = {name: open_checkpoint(place) for name, place in located.items()}
     plan = plan_merge(recipe, models)
     layout = lay_out(

@@ -1,0 +1,40 @@
+"""`wsp check`: whether a merge would work, from headers alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsp import options, streamed
+from wsp.console import Console
+from wsp.errors import reports_errors
+
+
+@reports_errors
+def check(
+    models: options.Models,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="OUT", help="Where it would be written.", show_default=False),
+    ] = None,
+    method: Annotated[
+        str, typer.Option("--method", metavar="NAME", help="Of models without a recipe: how they are merged.")
+    ] = "linear",
+    base: options.Base = None,
+    settings: options.Set = None,
+    dtype: options.Dtype = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Check a recipe, or the flags of a merge: names, options, tensors, shapes, types; only headers are read.
+
+    It says what would be written and how much memory it takes, or in one line what is wrong, and writes nothing.
+    """
+    console = Console(as_json=as_json, quiet=quiet)
+    with console.owning_stdout():
+        recipe = streamed.given_recipe(models)
+        if recipe is None:
+            recipe = streamed.recipe_of_flags(models, method, base=base, settings=settings or [], dtype=dtype, seed=0)
+        streamed.show_plan(console, streamed.prepared(recipe, models, output))
