@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 
@@ -17,6 +16,8 @@ def solve_with_scipy(scores: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         columns int64 (..., n) and prices float64 (..., m), on the CPU.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     matrices = scores.detach().to("cpu", torch.float64).numpy()
     *batch, n, m = matrices.shape
     columns, prices = np.empty((*batch, n), np.int64), np.empty((*batch, m))

@@ -164,13 +164,20 @@ def _resumed(folder: Path, layout: Layout, journal: int) -> frozenset[str]:
     done = {name for name in whole.splitlines() if name in layout.places}
     for name, header in layout.headers.items():
         path = folder / name
-        if path.exists() and path.stat().st_size == layout.sizes[name] and path.open("rb").read(len(header)) == header:
+        if _begins_with(path, header, layout.sizes[name]):
             continue
         done -= {tensor for tensor in done if layout.places[tensor].file == name}
         with path.open("wb") as file:
             file.write(header)
             _reserve(file.fileno(), layout.sizes[name])
     return frozenset(done)
+
+
+def _begins_with(path: Path, header: bytes, size: int) -> bool:
+    if not path.exists() or path.stat().st_size != size:
+        return False
+    with path.open("rb") as file:
+        return file.read(len(header)) == header
 
 
 def _reserve(descriptor: int, size: int) -> None:

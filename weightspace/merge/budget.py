@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_array
 
 from weightspace.errors import SpecError
 from weightspace.merge.size import Size
@@ -165,6 +163,9 @@ class _Program:
         return self._pairs[key]
 
     def solve(self) -> np.ndarray:
+        from scipy.optimize import Bounds, LinearConstraint, milp  # slow to import
+        from scipy.sparse import coo_array
+
         entries = [(row, at, value) for row, (own, _, _) in enumerate(self._rows) for at, value in own.items()]
         rows, columns, values = zip(*entries, strict=True)
         matrix = coo_array((values, (rows, columns)), shape=(len(self._rows), len(self._costs)))
