@@ -37,4 +37,4 @@ def check(
         recipe = streamed.given_recipe(models)
         if recipe is None:
             recipe = streamed.recipe_of_flags(models, method, base=base, settings=settings or [], dtype=dtype, seed=0)
-        streamed.show_plan(console, streamed.prepared(recipe, models, output))
+        streamed.show_plan(console, streamed.prepared(recipe, models, output, console))

@@ -13,6 +13,7 @@ from wsp.barrier import barrier
 from wsp.canonicalize import canonicalize
 from wsp.check import check
 from wsp.merge import merge
+from wsp.methods import methods
 from wsp.spec import spec
 from wsp.transport import transport
 from wsp.untie import untie
@@ -36,6 +37,7 @@ app.command()(spec)
 app.command()(align)
 app.command()(merge)
 app.command()(check)
+app.command()(methods)
 app.command()(barrier)
 app.command()(canonicalize)
 app.command()(transport)

@@ -146,11 +146,12 @@ def merge(
 
         recipe = streamed.given_recipe(models)
         if recipe is None and method not in _OF_NETWORKS:
+            more = streamed.fields_of_flags(align, kinds, restarts, match_samples, data, mean, std, arch)
             recipe = streamed.recipe_of_flags(
-                models, method, base=base, settings=settings or [], dtype=dtype, seed=seed
+                models, method, base=base, settings=settings or [], dtype=dtype, seed=seed, more=more
             )
         if recipe is not None:
-            found = streamed.prepared(recipe, models, output)
+            found = streamed.prepared(recipe, models, output, console, aligns=not dry_run)
             if dry_run:
                 streamed.show_plan(console, found)
             else:

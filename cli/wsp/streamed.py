@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from weightspace.errors import MergeError
+from wsp import options
+from wsp.aligned_models import aligned_models
 from wsp.console import Console, counted
 
 if TYPE_CHECKING:
@@ -35,7 +37,14 @@ def given_recipe(models: Sequence[Path]) -> Recipe | None:
 
 
 def recipe_of_flags(
-    models: Sequence[Path], method: str, *, base: Path | None, settings: Sequence[str], dtype: str | None, seed: int
+    models: Sequence[Path],
+    method: str,
+    *,
+    base: Path | None,
+    settings: Sequence[str],
+    dtype: str | None,
+    seed: int,
+    more: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """What the command line says, as a recipe.
 
@@ -46,6 +55,7 @@ def recipe_of_flags(
         settings: Options of the method: NAME=VALUE, or NAME=VALUE,VALUE with one for every model.
         dtype: Type of the merged weights.
         seed: Seed of everything random.
+        more: Further fields of the recipe.
 
     Raises:
         MergeError: An option or the type is wrong.
@@ -69,22 +79,57 @@ def recipe_of_flags(
             raise MergeError(f"--set {setting}: expected one value for each of {len(others)} models, not {len(values)}")
         for each, value in zip(others, values, strict=True):
             each.setdefault("parameters", {})[name] = value
-    content = {"merge_method": method, "models": listed, "seed": seed}
+    content = {"merge_method": method, "models": listed, "seed": seed, **(more or {})}
     content |= {"parameters": parameters} if parameters else {}
     content |= {} if base is None else {"base_model": str(base)}
     content |= {} if dtype is None else {"dtype": dtype}
     return recipe_of(content, "the command line")
 
 
-def prepared(recipe: Recipe, models: Sequence[Path], output: Path | None) -> Prepared:
+def fields_of_flags(
+    align: str | None,
+    kinds: str,
+    restarts: int,
+    samples: int,
+    data: Path | None,
+    mean: str | None,
+    std: str | None,
+    arch: str | None,
+) -> dict[str, Any]:
+    """What the flags of an alignment say, as fields of a recipe; see `wsp.options`."""
+    found: dict[str, Any] = {} if arch is None else {"arch": arch}
+    if align not in (None, "none"):
+        named = {"method": align, "kinds": list(options.names("--kinds", kinds)), "restarts": restarts}
+        found["align"] = {**named, "samples": samples}
+    if data is not None:
+        numbers = {"mean": options.floats("--mean", mean), "std": options.floats("--std", std)}
+        given = {name: list(values) for name, values in numbers.items() if values is not None}
+        found["data"] = {"path": str(data), **given}
+    return found
+
+
+def prepared(
+    recipe: Recipe, models: Sequence[Path], output: Path | None, console: Console, *, aligns: bool = False
+) -> Prepared:
     """Checks everything that headers tell; paths in a recipe may be relative to it.
+
+    Args:
+        recipe: The recipe.
+        models: What was given on the command line.
+        output: Where the merged model goes; None where nothing is to be written.
+        console: For alignments.
+        aligns: Whether to align the models if the recipe says so, once all else is checked.
 
     Raises:
         WeightspaceError: Something is missing or does not fit.
     """
-    from weightspace.merge.streaming import prepare
+    from weightspace.merge.streaming import locate, prepare
 
-    return prepare(recipe, output, folder=models[0].parent if models[0].suffix in _SUFFIXES else None)
+    folder = models[0].parent if models[0].suffix in _SUFFIXES else None
+    found = prepare(recipe, output, folder=folder)
+    if not aligns or recipe.align is None:
+        return found
+    return prepare(recipe, output, folder=folder, aligned=aligned_models(recipe, locate(recipe, folder), console))
 
 
 def show_plan(console: Console, found: Prepared) -> None:

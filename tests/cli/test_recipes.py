@@ -77,3 +77,35 @@ def test_mistakes_are_one_line(wsp, folder, arguments: tuple[str, ...], words: l
         assert not (folder / "out").exists()
     else:
         assert outcome.status == 0, outcome.stderr
+
+
+@pytest.mark.parametrize("by", ["flags", "recipe"])
+def test_models_are_aligned_before_they_are_merged(wsp, folder, by: str) -> None:
+    """Three permuted copies of one network merge to it."""
+    torch.manual_seed(0)
+    state = {
+        "0.weight": torch.randn(8, 5),
+        "0.bias": torch.randn(8),
+        "2.weight": torch.randn(3, 8),
+        "2.bias": torch.randn(3),
+    }
+    for number in range(3):
+        order = torch.randperm(8)
+        moved = {"0.weight": state["0.weight"][order], "0.bias": state["0.bias"][order]}
+        moved |= {"2.weight": state["2.weight"][:, order], "2.bias": state["2.bias"]}
+        torch.save(moved if number else state, folder / f"{number}.pt")
+    models = [folder / f"{number}.pt" for number in range(3)]
+    recipe = "merge_method: linear\nalign: {method: weights, restarts: 3}\nmodels:\n"
+    (folder / "aligned.yml").write_text(recipe + "".join(f"- model: {path.name}\n" for path in models))
+    given = (*models, "--method", "linear", "--align", "weights") if by == "flags" else (folder / "aligned.yml",)
+    outcome = wsp("merge", *given, "-o", folder / "out.safetensors")
+    assert outcome.status == 0, outcome.stderr
+    for name, tensor in open_checkpoint(folder / "out.safetensors").items():
+        torch.testing.assert_close(tensor, state[name])
+
+
+def test_methods_are_listed(wsp) -> None:
+    outcome = wsp("methods", "--json")
+    assert "linear" in [method["name"] for method in outcome.document["methods"]]
+    assert "weight" in wsp("methods", "linear").stdout
+    wsp("methods", "lnear").failed_with("did you mean 'linear'?")

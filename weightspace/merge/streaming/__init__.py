@@ -1,13 +1,15 @@
 """Merges that hold no more than some pieces of the models in memory."""
 
 from weightspace.merge.streaming.execute import execute
-from weightspace.merge.streaming.files import Prepared, Written, merge_files, prepare
+from weightspace.merge.streaming.files import Prepared, Written, locate, merge_files, prepare
 from weightspace.merge.streaming.layers import Layers, layers_of
+from weightspace.merge.streaming.lazily import Lazily
 from weightspace.merge.streaming.plan import DTYPES, Model, Plan, Task, plan_merge
 
 __all__ = [
     "DTYPES",
     "Layers",
+    "Lazily",
     "Model",
     "Plan",
     "Prepared",
@@ -15,6 +17,7 @@ __all__ = [
     "Written",
     "execute",
     "layers_of",
+    "locate",
     "merge_files",
     "plan_merge",
     "prepare",

@@ -22,7 +22,7 @@ from weightspace.merge.streaming.card import model_card
 from weightspace.merge.streaming.config import merged_config
 from weightspace.merge.streaming.execute import execute, threads
 from weightspace.merge.streaming.layers import layers_of
-from weightspace.merge.streaming.plan import Plan, plan_merge
+from weightspace.merge.streaming.plan import Model, Plan, plan_merge
 
 SHARD = 5_000_000_000  # bytes of tensors in a file
 
@@ -35,6 +35,7 @@ class Prepared:
         recipe: The recipe.
         output: Where the merged checkpoint goes.
         models: Every model that it names, the base first.
+        aligned: Those of them that are read in other coordinates.
         plan: What is to be computed.
         layout: What is to be written.
         key: What the result depends on, as hexadecimal digits.
@@ -43,6 +44,7 @@ class Prepared:
     recipe: Recipe
     output: Path
     models: Mapping[str, Checkpoint]
+    aligned: Mapping[str, Model]
     plan: Plan
     layout: Layout
     key: str
@@ -51,6 +53,11 @@ class Prepared:
     def first(self) -> Checkpoint:
         """The base, or the first model."""
         return next(iter(self.models.values()))
+
+    @property
+    def read(self) -> dict[str, Model]:
+        """What tensors are read from, by the name of the model."""
+        return {**self.models, **self.aligned}
 
     @property
     def memory(self) -> int:
@@ -75,7 +82,12 @@ class Written:
 
 
 def prepare(
-    recipe: Recipe, output: str | PathLike[str] | None, *, folder: Path | None = None, max_shard_bytes: int = SHARD
+    recipe: Recipe,
+    output: str | PathLike[str] | None,
+    *,
+    folder: Path | None = None,
+    aligned: Mapping[str, Model] | None = None,
+    max_shard_bytes: int = SHARD,
 ) -> Prepared:
     """Opens the models of a recipe and plans the merge; reads headers alone.
 
@@ -83,6 +95,7 @@ def prepare(
         recipe: The recipe.
         output: A `.safetensors` file, or a folder; None where nothing is to be written.
         folder: Where models are looked for beside the working directory: that of the recipe.
+        aligned: Models in the coordinates of the reference, where the recipe asks for that, by their names.
         max_shard_bytes: Bytes of tensors in one file of a folder.
 
     Raises:
@@ -91,16 +104,16 @@ def prepare(
         OutputError: The output cannot be written.
     """
     path = Path("merged" if output is None else output)
-    located = {name: _located(name, folder) for name in recipe.referenced}
+    located = locate(recipe, folder)
     if output is not None:
         check_output(path, [*located.values()])
     models = {name: open_checkpoint(place) for name, place in located.items()}
-    plan = plan_merge(recipe, models)
+    plan = plan_merge(recipe, {**models, **(aligned or {})})
     layout = lay_out(
         plan.infos, plan.aliases, single=path.name if is_single_file(path) else "model.safetensors",
         max_shard_bytes=None if is_single_file(path) else max_shard_bytes,
     )  # fmt: skip
-    return Prepared(recipe, path, models, plan, layout, _key(recipe, models, layout))
+    return Prepared(recipe, path, models, aligned or {}, plan, layout, _key(recipe, models, layout))
 
 
 def merge_files(
@@ -125,7 +138,7 @@ def merge_files(
     ):
         hashes = {name: hashing.submit(model.sha256) for name, model in models.items()}
         try:
-            execute(prepared.plan, models, unready, progress=progress)
+            execute(prepared.plan, prepared.read, unready, progress=progress)
         except BaseException:
             hashing.shutdown(wait=False, cancel_futures=True)
             raise
@@ -134,6 +147,16 @@ def merge_files(
         name = sidecar_of(output).name if is_single_file(output) else FOLDER_PROVENANCE
         files = unready.complete({**texts, name: provenance.to_json(indent=2) + "\n"}, companions)
         return Written(tuple(files), len(unready.done), inputs)
+
+
+def locate(recipe: Recipe, folder: Path | None = None) -> dict[str, Path]:
+    """Where each model of a recipe lies, the base first.
+
+    Args:
+        recipe: The recipe.
+        folder: Where models are looked for beside the working directory.
+    """
+    return {name: _located(name, folder) for name in recipe.referenced}
 
 
 def _located(name: str, folder: Path | None) -> Path:

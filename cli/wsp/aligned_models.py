@@ -1,0 +1,47 @@
+"""The models of a recipe aligned to the base (without one to the first) before they are merged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wsp.aligning import align_pair, show_alignment
+from wsp.console import Console
+from wsp.pair import PairRequest, opened
+
+if TYPE_CHECKING:
+    from weightspace.merge.recipe import Recipe
+    from weightspace.merge.streaming import Lazily
+
+
+def aligned_models(recipe: Recipe, places: dict[str, Path], console: Console) -> dict[str, Lazily]:
+    """Every model but the reference, in the coordinates of the reference; empty where a recipe aligns nothing.
+
+    Args:
+        recipe: The recipe.
+        places: Where each model lies, the reference first.
+        console: Shows the progress and what was found.
+
+    Raises:
+        WeightspaceError: A network cannot be found or aligned, or is another function after it.
+    """
+    from weightspace.merge.streaming import Lazily
+
+    wanted, data = recipe.align, recipe.data
+    if wanted is None:
+        return {}
+    (_, reference), *others = places.items()
+    found = {}
+    for name, place in others:
+        request = PairRequest(
+            reference, place, recipe.arch, None, None, None if data is None else Path(data.path),
+            None if data is None or data.mean is None else tuple(data.mean),
+            None if data is None or data.std is None else tuple(data.std),
+            wanted.method, wanted.restarts, recipe.seed, "cpu", wanted.samples, tuple(wanted.kinds),
+        )  # fmt: skip
+        pair = opened(request, console, evaluates=False)
+        result = align_pair(pair, console)
+        show_alignment(console, result, f"{name} aligned to {reference}")
+        infos = {each: pair.b.info(each) for each in pair.b}
+        found[name] = Lazily(result.aligned, infos, pair.b.aliases())
+    return found
