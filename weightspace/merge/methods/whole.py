@@ -65,6 +65,9 @@ def merge_tensors(
         return like.clone()
     measured: Measured = ()
     for measure in found.measures:
+        if not measure.needed(settings):
+            measured = (*measured, None)
+            continue
         parts = [measure.of(each, settings, measured) for each in chunks()]
         measured = (*measured, measure.join(parts, settings, measured))
     merged = torch.cat([found.combine(each, settings, measured) for each in chunks()])
