@@ -1,0 +1,158 @@
+"""The k largest of the scores of a tensor, exactly, from two passes over its chunks and without sorting it.
+
+Nonnegative float32 numbers are ordered as their bits are. So the first pass counts the upper 16 bits of all scores,
+which tells the bin that the k-th largest lies in; the second counts the lower 16 bits of those in that bin, which
+tells the k-th largest itself. Both counts are kept chunk by chunk, and sparse, so that it is known in which chunk the
+last of several equal scores is selected: those that come first are. Scores in float64 are ranked as float32 numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from weightspace.merge.methods.chunk import Chunk
+from weightspace.merge.methods.method import Measure, Measured
+from weightspace.merge.methods.option import Settings
+
+_HALF = 16
+_LOWER = (1 << _HALF) - 1
+
+Scores = Callable[[Chunk, Settings], Sequence[Tensor]]
+Ranks = Callable[[Settings, int, int, int], tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Which scores are among the k largest.
+
+    Attributes:
+        bits: Those of the k-th largest: all above are selected.
+        chunk: Of those that equal it, all in chunks before this one are, and none in chunks after it.
+        taken: How many are in this chunk, the first.
+    """
+
+    bits: int
+    chunk: int
+    taken: int
+
+    def selects(self, scores: Tensor, number: int) -> Tensor:
+        """Which scores of a chunk are among the largest, bool, of their shape.
+
+        Args:
+            scores: Nonnegative.
+            number: Of the chunk.
+        """
+        bits = _bits(scores)
+        if number != self.chunk:
+            return (bits >= self.bits if number < self.chunk else bits > self.bits).reshape(scores.shape)
+        selected = bits > self.bits
+        selected[torch.from_numpy(np.flatnonzero((bits == self.bits).numpy())[: self.taken])] = True
+        return selected.reshape(scores.shape)
+
+
+class Largest:
+    """Thresholds of the largest scores, as what its two measures leave: of every score those of all its ranks.
+
+    Args:
+        scores: Nonnegative scores of a chunk, one tensor of its shape or more.
+        ranks: How many of the largest are wanted, given settings, which score, its elements, and how many are not 0
+            (or denormal numbers below 1e-40).
+        needed: Whether settings ask for a selection.
+    """
+
+    def __init__(self, scores: Scores, ranks: Ranks, needed: Callable[[Settings], bool]) -> None:
+        self._scores, self._ranks = scores, ranks
+        self.measures = (
+            Measure(self._upper, self._bins, needed),
+            Measure(self._lower, self._thresholds, needed),
+        )
+
+    def _upper(self, chunk: Chunk, settings: Settings, _: Measured) -> list[_Counts]:
+        return [_Counts.of(_bits(scores) >> _HALF) for scores in self._scores(chunk, settings)]
+
+    def _bins(self, parts: Sequence[list[_Counts]], settings: Settings, _: Measured) -> list[list[_Bin]]:
+        found = []
+        for which, of_chunks in enumerate(zip(*parts, strict=True)):
+            total = _total(of_chunks, 1 << _HALF - 1)  # the sign is 0
+            size = int(total.sum())
+            ranks = self._ranks(settings, which, size, size - int(total[0]))
+            found.append([_Bin(*_reached(total, rank)) for rank in ranks])
+        return found
+
+    def _lower(self, chunk: Chunk, settings: Settings, measured: Measured) -> list[list[_Counts]]:
+        return [
+            [_Counts.of(torch.from_numpy(bits[bits >> _HALF == each.at] & _LOWER)) for each in bins]
+            for bits, bins in zip(self._all_bits(chunk, settings), measured[-1], strict=True)
+        ]
+
+    def _all_bits(self, chunk: Chunk, settings: Settings) -> Iterator[NDArray[np.int32]]:
+        return (_bits(scores).numpy() for scores in self._scores(chunk, settings))
+
+    def _thresholds(
+        self, parts: Sequence[list[list[_Counts]]], _: Settings, measured: Measured
+    ) -> list[list[Threshold]]:
+        found = []
+        for bins, of_chunks in zip(measured[-1], zip(*parts, strict=True), strict=True):
+            each = zip(bins, zip(*of_chunks, strict=True), strict=True)
+            found.append([_threshold(where, counts) for where, counts in each])
+        return found
+
+
+def thresholds(measured: Measured, which: int) -> list[Threshold]:
+    """What `Largest` found for a score, one for every rank, where its measures are the first of a method."""
+    return measured[1][which]
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """How often numbers from 0 to 2^16 - 1 occur in a chunk: those that do, ascending, and how often."""
+
+    numbers: NDArray[np.int64]
+    times: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, numbers: Tensor) -> _Counts:
+        counts = torch.bincount(numbers, minlength=1).numpy()
+        occurring = np.flatnonzero(counts)
+        return cls(occurring, counts[occurring])
+
+
+@dataclass(frozen=True)
+class _Bin:
+    at: int
+    wanted: int
+
+
+def _bits(scores: Tensor) -> Tensor:
+    return scores.float().reshape(-1).view(torch.int32)
+
+
+def _total(parts: Sequence[_Counts], numbers: int) -> NDArray[np.int64]:
+    total = np.zeros(numbers, dtype=np.int64)
+    for part in parts:
+        total[part.numbers] += part.times
+    return total
+
+
+def _reached(counts: NDArray[np.int64], rank: int) -> tuple[int, int]:
+    """The number at a rank, from the largest down, and how many of its equals have this rank or a higher one."""
+    from_top = np.cumsum(counts[::-1])
+    place = int(np.searchsorted(from_top, rank))
+    above = int(from_top[place - 1]) if place else 0
+    return len(counts) - 1 - place, rank - above
+
+
+def _threshold(where: _Bin, parts: Sequence[_Counts]) -> Threshold:
+    low, wanted = _reached(_total(parts, 1 << _HALF), where.wanted)
+    for number, part in enumerate(parts):
+        equal = int(part.times[part.numbers == low].sum())
+        if wanted <= equal:
+            return Threshold((where.at << _HALF) | low, number, wanted)
+        wanted -= equal
+    raise AssertionError("a bin holds what is wanted of it")
