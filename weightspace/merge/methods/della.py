@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,14 +16,25 @@ EPSILON = Option("epsilon", "how far probabilities go below and above the densit
 
 
 def _kept(chunk: Chunk, model: int, delta: Tensor, settings: Settings, _: Measured) -> Tensor | None:
-    """Probabilities rise evenly with the rank in a row, of equal elements the first counting as smaller."""
+    """Probabilities rise evenly with the rank in a row."""
     density, epsilon = settings.of_models("density")[model], settings.of_models("epsilon")[model]
     if density >= 1:
         return None
     columns = delta.shape[1]
     rising = torch.linspace(density - epsilon, density + epsilon, columns) if columns > 1 else torch.tensor([density])
-    order = delta.abs().argsort(dim=1, stable=True)
-    return chunk.mask(model, torch.empty_like(delta).scatter_(1, order, rising.to(delta.dtype).expand_as(delta)))
+    probabilities = torch.empty(delta.shape).scatter_(1, _ascending(delta), rising.expand(delta.shape))
+    return chunk.mask(model, probabilities)
+
+
+def _ascending(delta: Tensor) -> Tensor:
+    """Where the elements of every row are, the smallest magnitude first, of equal ones the first.
+
+    Nonnegative float32 numbers are ordered as their bits are: numpy sorts those with the column below them many times
+    faster than anyone sorts indices.
+    """
+    bits = delta.abs().float().view(torch.int32).long()
+    keys = (bits << 32) | torch.arange(delta.shape[1])
+    return torch.from_numpy(np.sort(keys.numpy(), axis=1)) & 0xFFFFFFFF
 
 
 def _check(settings: Settings) -> None:

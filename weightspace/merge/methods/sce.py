@@ -31,7 +31,7 @@ def _selected(chunk: Chunk, settings: Settings, measured: Measured) -> tuple[Ten
     if not _is_sparse(settings):
         return deltas
     (largest,) = thresholds(measured, 0)
-    kept = largest.selects(_variance(deltas), chunk.number)
+    kept = largest.selects(_variance(deltas), chunk.number).view(torch.uint8)
     return tuple(delta * kept for delta in deltas)
 
 

@@ -47,9 +47,12 @@ class Span:
         along = self._along(settings)
         # Rows are whole in every chunk: theirs are measured here.
         weights = self._coefficients(_gram(vectors, "rows"), settings) if along == "rows" else measured[-1]
-        spread = torch.from_numpy(weights).to(vectors[0].dtype)
-        spread = spread.T.unsqueeze(-1 if along == "rows" else 1) if spread.dim() == 2 else spread
         merged = torch.zeros_like(vectors[0]) if self._base_too or chunk.base is None else chunk.base.clone()
+        if weights.ndim == 1:
+            for vector, weight in zip(vectors, weights, strict=True):
+                merged.add_(vector, alpha=float(weight))
+            return merged
+        spread = torch.from_numpy(weights).to(merged.dtype).T.unsqueeze(-1 if along == "rows" else 1)
         for vector, weight in zip(vectors, spread, strict=True):
             merged.addcmul_(vector, weight)
         return merged
@@ -73,7 +76,7 @@ class Span:
 
 def _gram(vectors: Sequence[Tensor], along: Along) -> NDArray[np.float64]:
     """Inner products (n, n), or of every row or column (rows, n, n)."""
-    stacked = torch.stack([vector.double() for vector in vectors])
+    stacked = torch.stack(list(vectors)).double()
     if along == "tensor":
         flat = stacked.flatten(1)
         return (flat @ flat.T).numpy()

@@ -76,7 +76,7 @@ def task_vector_method(
         for model, weight in enumerate(weights):
             kept = None if sparsity is None else sparsity.kept(chunk, model, vectors[model], settings, measured)
             if kept is not None:
-                vectors[model] *= kept
+                vectors[model] *= kept.view(torch.uint8)  # faster than bool
                 weight *= measured[-1][model] if settings.flag("rescale") else 1.0
             vectors[model] *= weight
         if elect:
@@ -113,14 +113,16 @@ def elected(vectors: Sequence[Tensor], factors: Sequence[float], weights: Sequen
         weights: What every model counts. If given, the sum is divided by the weights of those that it is over, unless
             they are 0 together.
     """
-    sign = torch.where(sum(vectors[1:], start=vectors[0]) >= 0, 1.0, -1.0).to(vectors[0].dtype)
+    total = sum(vectors[1:], start=vectors[0])
+    sign = torch.ge(total, 0.0, out=torch.empty_like(total)).mul_(2.0).sub_(1.0)
     total, divisor = torch.zeros_like(sign), torch.zeros_like(sign)
     for model, vector in enumerate(vectors):
         agreeing = vector.mul_(sign).clamp_(min=0.0)
         total.add_(agreeing, alpha=factors[model])
         if weights is not None:
-            divisor.add_(agreeing > 0, alpha=weights[model])
-    return total.mul_(sign) if weights is None else total.mul_(sign).div_(divisor.masked_fill_(divisor == 0, 1.0))
+            divisor.add_(agreeing.sign_(), alpha=weights[model])
+    total *= sign
+    return total if weights is None else total.div_(divisor.add_(divisor == 0))
 
 
 def _rescaling(sparsity: Sparsity) -> Measure:
@@ -131,8 +133,10 @@ def _rescaling(sparsity: Sparsity) -> Measure:
         for model, delta in enumerate(chunk.deltas):
             kept = sparsity.kept(chunk, model, delta, settings, measured)
             magnitudes = delta.abs_()
-            before = float(magnitudes.sum(dtype=torch.float64))
-            found.append((before, before if kept is None else float((magnitudes * kept).sum(dtype=torch.float64))))
+            before = after = float(magnitudes.sum(dtype=torch.float64))
+            if kept is not None:
+                after = float(magnitudes.mul_(kept.view(torch.uint8)).sum(dtype=torch.float64))
+            found.append((before, after))
         return found
 
     def scales(parts: Sequence[Any], _: Settings, __: Measured) -> list[float]:
