@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weightspace.merge.methods.chunk import Chunk
+from weightspace.merge.methods.counts import Counts, reached, total_of
 from weightspace.merge.methods.method import Measure, Measured
 from weightspace.merge.methods.option import Settings
 
@@ -59,7 +60,7 @@ class Largest:
     """Thresholds of the largest scores, as what its two measures leave: of every score those of all its ranks.
 
     Args:
-        scores: Nonnegative scores of a chunk, one tensor of its shape or more.
+        scores: Nonnegative scores (NaN: without a sign) of a chunk, one tensor of its shape or more.
         ranks: How many of the largest are wanted, given settings, which score, its elements, and how many are not 0
             (or denormal numbers below 1e-40).
         needed: Whether settings ask for a selection.
@@ -72,26 +73,26 @@ class Largest:
             Measure(self._lower, self._thresholds, needed),
         )
 
-    def _upper(self, chunk: Chunk, settings: Settings, _: Measured) -> list[_Counts]:
-        return [_Counts.of_many(_bits(scores) >> _HALF) for scores in self._scores(chunk, settings)]
+    def _upper(self, chunk: Chunk, settings: Settings, _: Measured) -> list[Counts]:
+        return [Counts.of_many(_bits(scores) >> _HALF) for scores in self._scores(chunk, settings)]
 
-    def _bins(self, parts: Sequence[list[_Counts]], settings: Settings, _: Measured) -> list[list[_Bin]]:
+    def _bins(self, parts: Sequence[list[Counts]], settings: Settings, _: Measured) -> list[list[_Bin]]:
         found = []
         for which, of_chunks in enumerate(zip(*parts, strict=True)):
-            total = _total(of_chunks, 1 << _HALF - 1)  # the sign is 0
+            total = total_of(of_chunks, 1 << _HALF - 1)  # the sign is 0
             size = int(total.sum())
             ranks = self._ranks(settings, which, size, size - int(total[0]))
-            found.append([_Bin(*_reached(total, rank)) for rank in ranks])
+            found.append([_Bin(*reached(total, rank)) for rank in ranks])
         return found
 
-    def _lower(self, chunk: Chunk, settings: Settings, measured: Measured) -> list[list[_Counts]]:
+    def _lower(self, chunk: Chunk, settings: Settings, measured: Measured) -> list[list[Counts]]:
         return [
-            [_Counts.of_few(np.compress(bits >> _HALF == each.at, bits) & _LOWER) for each in bins]
+            [Counts.of_few(np.compress(bits >> _HALF == each.at, bits) & _LOWER) for each in bins]
             for bits, bins in zip(map(_bits, self._scores(chunk, settings)), measured[-1], strict=True)
         ]
 
     def _thresholds(
-        self, parts: Sequence[list[list[_Counts]]], _: Settings, measured: Measured
+        self, parts: Sequence[list[list[Counts]]], _: Settings, measured: Measured
     ) -> list[list[Threshold]]:
         found = []
         for bins, of_chunks in zip(measured[-1], zip(*parts, strict=True), strict=True):
@@ -106,26 +107,6 @@ def thresholds(measured: Measured, which: int) -> list[Threshold]:
 
 
 @dataclass(frozen=True)
-class _Counts:
-    """How often numbers from 0 to 2^16 - 1 occur in a chunk: those that do, ascending, and how often."""
-
-    numbers: NDArray[np.integer]
-    times: NDArray[np.int64]
-
-    @classmethod
-    def of_many(cls, numbers: NDArray[np.int32]) -> _Counts:
-        """For about as many as a chunk has."""
-        counts = torch.bincount(torch.from_numpy(numbers)).numpy()
-        occurring = np.flatnonzero(counts)
-        return cls(occurring, counts[occurring])
-
-    @classmethod
-    def of_few(cls, numbers: NDArray[np.int32]) -> _Counts:
-        """For about as many as one bin has."""
-        return cls(*np.unique(numbers.astype(np.uint16), return_counts=True))
-
-
-@dataclass(frozen=True)
 class _Bin:
     at: int
     wanted: int
@@ -136,23 +117,8 @@ def _bits(scores: Tensor) -> NDArray[np.int32]:
     return scores.float().reshape(-1).view(torch.int32).numpy()
 
 
-def _total(parts: Sequence[_Counts], numbers: int) -> NDArray[np.int64]:
-    total = np.zeros(numbers, dtype=np.int64)
-    for part in parts:
-        total[part.numbers] += part.times
-    return total
-
-
-def _reached(counts: NDArray[np.int64], rank: int) -> tuple[int, int]:
-    """The number at a rank, from the largest down, and how many of its equals have this rank or a higher one."""
-    from_top = np.cumsum(counts[::-1])
-    place = int(np.searchsorted(from_top, rank))
-    above = int(from_top[place - 1]) if place else 0
-    return len(counts) - 1 - place, rank - above
-
-
-def _threshold(where: _Bin, parts: Sequence[_Counts]) -> Threshold:
-    low, wanted = _reached(_total(parts, 1 << _HALF), where.wanted)
+def _threshold(where: _Bin, parts: Sequence[Counts]) -> Threshold:
+    low, wanted = reached(total_of(parts, 1 << _HALF), where.wanted)
     for number, part in enumerate(parts):
         equal = int(part.times[part.numbers == low].sum())
         if wanted <= equal:

@@ -14,11 +14,16 @@ from weightspace.merge.methods.option import Option, Settings
 from weightspace.merge.methods.task_vectors import elected
 
 
-def _variance(deltas: Sequence[Tensor]) -> Tensor:
-    """Over the models; exactly 0 where they are equal."""
+def _spread(deltas: Sequence[Tensor]) -> Tensor:
+    """The variance over n models times n^3: by no division, so that it is 0 where they are equal.
+
+    NaN have no sign.
+    """
     first, *others = deltas
-    mean = first + sum((other - first for other in others), start=torch.zeros_like(first)) / len(deltas)
-    return sum(((delta - mean).square_() for delta in deltas), start=torch.zeros_like(first)) / len(deltas)
+    apart = [torch.zeros_like(first), *(other - first for other in others)]
+    total = sum(apart[1:], start=apart[0])
+    squares = [(each * len(deltas) - total).square_() for each in apart]
+    return sum(squares[1:], start=squares[0]).abs_()
 
 
 def _is_sparse(settings: Settings) -> bool:
@@ -31,7 +36,7 @@ def _selected(chunk: Chunk, settings: Settings, measured: Measured) -> tuple[Ten
     if not _is_sparse(settings):
         return deltas
     (largest,) = thresholds(measured, 0)
-    kept = largest.selects(_variance(deltas), chunk.number).view(torch.uint8)
+    kept = largest.selects(_spread(deltas), chunk.number).view(torch.uint8)
     return tuple(delta * kept for delta in deltas)
 
 
@@ -51,7 +56,7 @@ def _combine(chunk: Chunk, settings: Settings, measured: Measured) -> Tensor:
 
 
 _LARGEST = Largest(
-    lambda chunk, _: (_variance(chunk.deltas),),
+    lambda chunk, _: (_spread(chunk.deltas),),
     lambda settings, _, __, nonzero: (int(settings.number("select_topk") * nonzero),),
     _is_sparse,
 )
