@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -19,7 +21,7 @@ from tests.merge.methods.cases import (
     uniforms,
 )
 from tests.merge.methods.oracles import ORACLES, expected
-from weightspace.merge.methods import MERGE_METHODS, known_merge_method, merge_tensors
+from weightspace.merge.methods import MERGE_METHODS, MergeMethod, known_merge_method, merge_tensors, whole
 
 
 def named(case: tuple[str, Options]) -> str:
@@ -76,3 +78,19 @@ def test_narrow_types_are_rounded_once(method, dtype) -> None:
     found = merge_tensors(method, tensors, origin)
     assert found.dtype == dtype
     assert torch.equal(found, merge_tensors(method, [tensor.float() for tensor in tensors], wide).to(dtype))
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_measures_that_are_not_needed_change_nothing(case, monkeypatch) -> None:
+    method, options = case
+    tensors, base = normal(count(method), (5, 4))
+    origin = base if takes_base(method) else None
+    found = merge_tensors(method, tensors, origin, options=options)
+    monkeypatch.setattr(whole, "known_merge_method", measuring_all)
+    assert torch.equal(found, merge_tensors(method, tensors, origin, options=options))
+
+
+def measuring_all(name: str) -> MergeMethod:
+    method = known_merge_method(name)
+    measures = tuple(replace(measure, needed=lambda _: True) for measure in method.measures)
+    return replace(method, measures=measures)

@@ -1,4 +1,7 @@
-"""Model Breadcrumbs: task vectors without their largest elements and without their smallest (Davari et al. 2023)."""
+"""Model Breadcrumbs: task vectors without their largest elements and without their smallest (Davari et al. 2023).
+
+As mergekit does it, but for tensors so small that `gamma` drops nothing: there mergekit drops everything.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +36,10 @@ _SPARSITY = Sparsity(_kept, (DENSITY, GAMMA), Largest(magnitudes, _ranks, is_spa
 
 BREADCRUMBS = task_vector_method(
     "breadcrumbs", "Model Breadcrumbs", "task vectors without their largest and smallest elements, added to the base",
-    "Davari and Belilovsky 2023, Model Breadcrumbs, section 3", sparsity=_SPARSITY,
+    "Davari and Belilovsky 2023, Model Breadcrumbs", sparsity=_SPARSITY,
 )  # fmt: skip
 
 BREADCRUMBS_TIES = task_vector_method(
     "breadcrumbs_ties", "Model Breadcrumbs with TIES", "as breadcrumbs, where the signs of task vectors agree",
-    "Davari and Belilovsky 2023, Model Breadcrumbs, section 3; Yadav et al. 2023", sparsity=_SPARSITY, elect=True,
+    "Davari and Belilovsky 2023, Model Breadcrumbs; Yadav et al. 2023", sparsity=_SPARSITY, elect=True,
 )  # fmt: skip

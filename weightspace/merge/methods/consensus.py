@@ -12,7 +12,7 @@ from weightspace.merge.methods.option import Option, Settings
 
 
 def _consensus(chunk: Chunk, settings: Settings, _: Measured) -> Tensor:
-    """Task t uses an element where |tau_t| >= lambda_t |tau - tau_t|, tau the sum over tasks (equation 4)."""
+    """Task t uses an element where |tau_t| >= lambda_t |tau - tau_t|, tau the sum over tasks: its TALL mask."""
     deltas = chunk.deltas
     total = sum(deltas[1:], start=deltas[0].clone())
     users = torch.zeros(total.shape, dtype=torch.int32)
@@ -30,7 +30,7 @@ def _check(settings: Settings) -> None:
 
 CONSENSUS = MergeMethod(
     "consensus", "Consensus", "the sum of task vectors without what fewer than so many tasks use, added to the base",
-    "Wang et al. 2024, Localizing task information for improved model merging and compression, sections 3 and 4",
+    "Wang et al. 2024, Localizing task information for improved model merging and compression",
     _consensus,
     options=(
         Option("tall_lambda", "how much a task's own share must weigh against the others'", 0.4, per_model=True,

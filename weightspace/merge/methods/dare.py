@@ -18,12 +18,12 @@ def _kept(chunk: Chunk, model: int, delta: Tensor, settings: Settings, _: Measur
 
 DARE_LINEAR = task_vector_method(
     "dare_linear", "DARE", "a random part of every task vector, scaled up and added to the base",
-    "Yu et al. 2024, Language models are super Mario, section 3; scaled as mergekit does, not by 1 / density",
+    "Yu et al. 2024, Language models are super Mario; scaled as mergekit does, not by 1 / density",
     sparsity=Sparsity(_kept), rescale=True,
 )  # fmt: skip
 
 DARE_TIES = task_vector_method(
     "dare_ties", "DARE with TIES", "a random part of every task vector, scaled up, where signs agree",
-    "Yu et al. 2024, Language models are super Mario, section 3; Yadav et al. 2023",
+    "Yu et al. 2024, Language models are super Mario; Yadav et al. 2023",
     sparsity=Sparsity(_kept), rescale=True, elect=True,
 )  # fmt: skip

@@ -1,4 +1,7 @@
-"""DELLA: a random part of every task vector, large elements more likely than small ones (Deep et al. 2024)."""
+"""DELLA: a random part of every task vector, large elements more likely than small ones (Deep et al. 2024).
+
+Of tensors of more than two axes a row is all that belongs to one index of the first, a filter; in mergekit it is not.
+"""
 
 from __future__ import annotations
 
@@ -50,10 +53,10 @@ _SPARSITY = Sparsity(_kept, (DENSITY, EPSILON), check=_check, by_rows=True)
 
 DELLA = task_vector_method(
     "della", "DELLA", "random parts of task vectors, more of what is large in a row, scaled up, where signs agree",
-    "Deep et al. 2024, DELLA-Merging, section 3", sparsity=_SPARSITY, elect=True, normalize=True, rescale=True,
+    "Deep et al. 2024, DELLA-Merging: MAGPRUNE", sparsity=_SPARSITY, elect=True, normalize=True, rescale=True,
 )  # fmt: skip
 
 DELLA_LINEAR = task_vector_method(
     "della_linear", "Linear DELLA", "random parts of task vectors, more of what is large in a row, scaled up",
-    "Deep et al. 2024, DELLA-Merging, section 3", sparsity=_SPARSITY, rescale=True,
+    "Deep et al. 2024, DELLA-Merging: MAGPRUNE", sparsity=_SPARSITY, rescale=True,
 )  # fmt: skip

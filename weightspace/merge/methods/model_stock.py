@@ -1,4 +1,8 @@
-"""Model Stock: how far to go from the base to the mean, by the angle between task vectors (Jang et al. 2024)."""
+"""Model Stock: how far to go from the base to the mean, by the angle between task vectors (Jang et al. 2024).
+
+As mergekit does it, but that task vectors however short have their angle, and that a row of a tensor of more than two
+axes is a whole filter.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ _SINGULAR = 1e-9
 
 
 def _coefficients(gram: NDArray[np.float64], _: Settings) -> NDArray[np.float64]:
-    """Every model has t / n with t = n cos / (1 + (n - 1) cos), from section 4.2, equation 4.
+    """Every model has t / n with t = n cos / (1 + (n - 1) cos).
 
     The cosine is the mean over pairs. At its least, -1 / (n - 1), the units' sum is zero, and t has a pole: there the
     base stays.
@@ -29,7 +33,7 @@ _STOCK = Span(_coefficients, along=lambda settings: "rows" if settings.flag("fil
 
 MODEL_STOCK = MergeMethod(
     "model_stock", "Model Stock", "between the base and the mean of models, by the angle between their task vectors",
-    "Jang et al. 2024, Model Stock, section 4.2", _STOCK.combine, measures=_STOCK.measures,
+    "Jang et al. 2024, Model Stock: all we need is just a few fine-tuned models", _STOCK.combine,
     options=(Option("filter_wise", "whether every row has an angle of its own", False, kind="flag"),),
-    base="required", models=(2, None), by_rows=True,
+    measures=_STOCK.measures, base="required", models=(2, None), by_rows=True,
 )  # fmt: skip

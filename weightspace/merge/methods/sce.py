@@ -1,4 +1,8 @@
-"""SCE: where models differ most, weighted by how far they went, where signs agree (Wan et al. 2024)."""
+"""SCE: where models differ most, weighted by how far they went, where signs agree (Wan et al. 2024).
+
+As mergekit does it, but that task vectors are weighted however short they are: mergekit weights them all alike where
+their mean squares come to less than 1e-6, as those of fine-tuned models often do.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,10 @@ import torch
 from torch import Tensor
 
 from weightspace.merge.methods.chunk import Chunk
+from weightspace.merge.methods.election import elected
 from weightspace.merge.methods.magnitude import Largest, thresholds
 from weightspace.merge.methods.method import Measure, Measured, MergeMethod
 from weightspace.merge.methods.option import Option, Settings
-from weightspace.merge.methods.task_vectors import elected
 
 
 def _spread(deltas: Sequence[Tensor]) -> Tensor:
@@ -63,7 +67,7 @@ _LARGEST = Largest(
 
 SCE = MergeMethod(
     "sce", "SCE", "the mean of task vectors by their squared lengths, where they vary most and their signs agree",
-    "Wan et al. 2024, FuseChat, section 3.3", _combine, measures=(*_LARGEST.measures, Measure(_squares, _shares)),
+    "Wan et al. 2024, FuseChat: SCE", _combine, measures=(*_LARGEST.measures, Measure(_squares, _shares)),
     options=(
         Option("select_topk", "share of the elements that differ between models which are merged", 1.0,
                above=0.0, high=1.0),

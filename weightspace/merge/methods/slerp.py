@@ -1,4 +1,7 @@
-"""Two models on the arc between them: SLERP (Shoemake 1985), and NuSLERP, which takes weights and task vectors."""
+"""Two models on the arc between them: SLERP (Shoemake 1985), and NuSLERP, which takes weights and task vectors.
+
+As mergekit does them, but that a row of a tensor of more than two axes is a whole filter.
+"""
 
 from __future__ import annotations
 

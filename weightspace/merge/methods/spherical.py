@@ -1,4 +1,8 @@
-"""Means on the sphere of several models: normalised means, Multi-SLERP and the Karcher mean."""
+"""Means on the sphere of several models: normalised means, Multi-SLERP and the Karcher mean.
+
+The last two as mergekit does them, but that the Karcher mean leaves out no tensor for being short, and Multi-SLERP
+takes the weighted mean where directions cancel out, of however many models.
+"""
 
 from __future__ import annotations
 

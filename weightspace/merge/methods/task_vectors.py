@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from weightspace.merge.methods.chunk import Chunk
+from weightspace.merge.methods.election import elected
 from weightspace.merge.methods.linear import WEIGHT, check_weights
 from weightspace.merge.methods.method import Measure, Measured, MergeMethod
 from weightspace.merge.methods.option import Option, Settings
@@ -59,7 +60,7 @@ def task_vector_method(
         about: What it does.
         reference: The paper.
         sparsity: What is kept of task vectors; all where it is None.
-        elect: Whether elements are dropped whose sign is not that of the weighted sum (TIES, section 3.2).
+        elect: Whether elements are dropped whose sign is not that of the weighted sum (TIES, section 4).
         normalize: Whether sums are divided by the weights of what they are over, where it is not set.
         rescale: Whether sparse task vectors are made as long as they were, where it is not set.
     """
@@ -102,27 +103,6 @@ def task_vector_method(
         name, title, about, reference, combine, options=tuple(options), measures=measures, base="required",
         by_rows=sparsity is not None and sparsity.by_rows, check=check,
     )  # fmt: skip
-
-
-def elected(vectors: Sequence[Tensor], factors: Sequence[float], weights: Sequence[float] | None) -> Tensor:
-    """The sum of those elements whose sign is that of the sum over all (TIES, section 3.2); of 0 it is +.
-
-    Args:
-        vectors: Of one shape, of every model; overwritten.
-        factors: What every model's elements are multiplied by in the sum, not in the election; nonnegative.
-        weights: What every model counts. If given, the sum is divided by the weights of those that it is over, unless
-            they are 0 together.
-    """
-    total = sum(vectors[1:], start=vectors[0])
-    sign = torch.ge(total, 0.0, out=torch.empty_like(total)).mul_(2.0).sub_(1.0)
-    total, divisor = torch.zeros_like(sign), torch.zeros_like(sign)
-    for model, vector in enumerate(vectors):
-        agreeing = vector.mul_(sign).clamp_(min=0.0)
-        total.add_(agreeing, alpha=factors[model])
-        if weights is not None:
-            divisor.add_(agreeing.sign_(), alpha=weights[model])
-    total *= sign
-    return total if weights is None else total.div_(divisor.add_(divisor == 0))
 
 
 def _rescaling(sparsity: Sparsity) -> Measure:

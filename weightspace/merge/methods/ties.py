@@ -34,6 +34,6 @@ def _kept(chunk: Chunk, model: int, delta: Tensor, settings: Settings, measured:
 
 TIES = task_vector_method(
     "ties", "TIES", "the largest elements of every task vector, where their signs agree, added to the base",
-    "Yadav et al. 2023, TIES-merging, section 3.2",
+    "Yadav et al. 2023, TIES-merging, section 4",
     sparsity=Sparsity(_kept, measures=Largest(magnitudes, _ranks, is_sparse).measures), elect=True, normalize=True,
 )  # fmt: skip
