@@ -14,7 +14,7 @@ from weightspace.merge.methods.option import Option, Settings
 def _consensus(chunk: Chunk, settings: Settings, _: Measured) -> Tensor:
     """Task t uses an element where |tau_t| >= lambda_t |tau - tau_t|, tau the sum over tasks: its TALL mask."""
     deltas = chunk.deltas
-    total = sum(deltas[1:], start=deltas[0].clone())
+    total = sum(deltas[1:], start=deltas[0])
     users = torch.zeros(total.shape, dtype=torch.int32)
     for delta, threshold in zip(deltas, settings.of_models("tall_lambda"), strict=True):
         users += delta.abs() >= (total - delta).abs_().mul_(threshold)
