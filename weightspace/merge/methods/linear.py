@@ -21,13 +21,23 @@ def _linear(chunk: Chunk, settings: Settings, measured: Measured) -> Tensor:
     return merged
 
 
-def _check(settings: Settings) -> None:
+def check_weights(settings: Settings, normalized: str | None = None) -> None:
+    """Checks that weights which are divided by their sum have one.
+
+    Args:
+        settings: With the option `weight`.
+        normalized: The option that says whether they are divided; without it they are.
+
+    Raises:
+        MergeError: Their sum is 0.
+    """
     weights = settings.of_models("weight")
-    if settings.flag("normalize") and abs(sum(weights)) < 1e-8:
+    if (normalized is None or settings.flag(normalized)) and abs(sum(weights)) < 1e-8:
         raise MergeError(f"option 'weight': expected numbers whose sum is not 0, found {', '.join(map(str, weights))}")
 
 
 LINEAR = MergeMethod(
     "linear", "Linear", "the weighted mean of the weights", "Wortsman et al. 2022, Model soups, section 2", _linear,
-    options=(WEIGHT, Option("normalize", "whether weights are divided by their sum", True, kind="flag")), check=_check,
+    options=(WEIGHT, Option("normalize", "whether weights are divided by their sum", True, kind="flag")),
+    check=lambda settings: check_weights(settings, "normalize"),
 )  # fmt: skip

@@ -25,10 +25,12 @@ class Measure:
     Attributes:
         of: What is measured on a chunk, given what the measures before it gave.
         join: One value of those of all chunks, in their order, given likewise.
+        needed: Whether these settings ask for it; where they do not, the pass may be left out for the value None.
     """
 
     of: Callable[[Chunk, Settings, Measured], Any]
     join: Callable[[Sequence[Any], Settings, Measured], Any]
+    needed: Callable[[Settings], bool] = lambda _: True
 
 
 @dataclass(frozen=True)

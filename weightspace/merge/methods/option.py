@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -23,6 +24,7 @@ class Option:
         per_model: Whether every model has its own.
         low: Least number.
         high: Largest number.
+        above: What a number must be larger than.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Option:
     per_model: bool = False
     low: float | None = None
     high: float | None = None
+    above: float | None = None
 
     def checked(self, value: object) -> Value:
         """The value, if it is one.
@@ -43,17 +46,22 @@ class Option:
             if isinstance(value, bool) or value in (0, 1):
                 return bool(value)
             raise MergeError(f"option '{self.name}': expected true or false, found {value!r}")
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise MergeError(f"option '{self.name}': expected a number, found {value!r}")
-        low, high = self.low, self.high
-        if (low is not None and value < low) or (high is not None and value > high):
-            span = f"from {low:g} to {high:g}" if None not in (low, high) else _one_sided(low, high)
-            raise MergeError(f"option '{self.name}': expected a number {span}, found {value:g}")
+        if (
+            (self.low is not None and value < self.low)
+            or (self.high is not None and value > self.high)
+            or (self.above is not None and value <= self.above)
+        ):
+            raise MergeError(f"option '{self.name}': expected a number {self._span()}, found {value:g}")
         return float(value)
 
-
-def _one_sided(low: float | None, high: float | None) -> str:
-    return f"of at most {high:g}" if low is None else f"of at least {low:g}"
+    def _span(self) -> str:
+        if self.above is not None:
+            return f"above {self.above:g}" + ("" if self.high is None else f" and of at most {self.high:g}")
+        if self.low is None or self.high is None:
+            return f"of at most {self.high:g}" if self.low is None else f"of at least {self.low:g}"
+        return f"from {self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,9 @@ def merge_tensors(
         return like.clone()
     measured: Measured = ()
     for measure in found.measures:
+        if not measure.needed(settings):
+            measured = (*measured, None)
+            continue
         parts = [measure.of(each, settings, measured) for each in chunks()]
         measured = (*measured, measure.join(parts, settings, measured))
     merged = torch.cat([found.combine(each, settings, measured) for each in chunks()])
@@ -97,12 +100,12 @@ def settings_of(
         if not option.per_model:
             shared[option.name] = option.checked(given)
             continue
-        each = list(given) if isinstance(given, Sequence) else [given] * models
-        if len(each) != models:
+        given = given if isinstance(given, Sequence) and not isinstance(given, str) else [given] * models
+        if len(given) != models:
             raise MergeError(
-                f"option '{option.name}': expected {models} numbers, one for each model, found {len(each)}"
+                f"option '{option.name}': expected {models} numbers, one for each model, found {len(given)}"
             )
-        own[option.name] = tuple(float(option.checked(value)) for value in each)
+        own[option.name] = tuple(float(option.checked(value)) for value in given)
     settings = Settings(shared, own)
     method.check(settings)
     return settings
