@@ -33,8 +33,10 @@ def llama(seed: int, *, layers: int = 4, vocabulary: int = VOCABULARY) -> State:
     }
 
 
-def save_llama(folder: Path, seed: int, dtype: torch.dtype = torch.float32, *, layers: int = 4) -> Path:
-    """A folder that transformers loads."""
+def save_llama(
+    folder: Path, seed: int, dtype: torch.dtype = torch.float32, *, layers: int = 4, kinds: bool = True
+) -> Path:
+    """A folder as transformers writes it, with something in its configuration for every layer."""
     folder.mkdir()
     state = {name: tensor.to(dtype) for name, tensor in llama(seed, layers=layers).items()}
     save_file(state, str(folder / "model.safetensors"), metadata={"format": "pt"})
@@ -42,7 +44,9 @@ def save_llama(folder: Path, seed: int, dtype: torch.dtype = torch.float32, *, l
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN,
         "intermediate_size": INNER, "num_hidden_layers": layers, "num_attention_heads": 2, "num_key_value_heads": 2,
         "vocab_size": VOCABULARY, "rms_norm_eps": 1e-6, "max_position_embeddings": 64, "tie_word_embeddings": False,
-        "torch_dtype": str(dtype).removeprefix("torch."), "layer_types": [f"kind {at}" for at in range(layers)],
+        "torch_dtype": str(dtype).removeprefix("torch."),
     }  # fmt: skip
+    if kinds:
+        config["layer_types"] = [f"kind {at}" for at in range(layers)]
     (folder / "config.json").write_text(json.dumps(config))
     return folder

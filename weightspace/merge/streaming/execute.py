@@ -139,8 +139,11 @@ def _results(method: MergeMethod, seed: int, task: Task, models: Mapping[str, Mo
 
     measured: Measured = ()
     for measure in method.measures:
-        parts = [measure.of(chunk, settings, measured) for _, chunk in chunks()]
-        measured = (*measured, measure.join(parts, settings, measured))
+        found = None
+        if measure.needed(settings):
+            parts = [measure.of(chunk, settings, measured) for _, chunk in chunks()]
+            found = measure.join(parts, settings, measured)
+        measured = (*measured, found)
     for start, chunk in chunks():
         yield start, method.combine(chunk, settings, measured).reshape(-1)
 

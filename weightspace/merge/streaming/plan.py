@@ -15,7 +15,7 @@ from weightspace.checkpoint import TensorInfo
 from weightspace.errors import MergeError
 from weightspace.merge.methods.method import MergeMethod
 from weightspace.merge.methods.option import Settings, Value
-from weightspace.merge.methods.registry import known_merge_method
+from weightspace.merge.methods.registry import MERGE_METHODS, known_merge_method
 from weightspace.merge.methods.whole import settings_of
 from weightspace.merge.recipe.recipe import InputModel, InputSlice, Module, OutputSlice, Parameters, Recipe
 from weightspace.merge.recipe.setting import value_at
@@ -120,7 +120,7 @@ class _Planner:
         self._method = known_merge_method(recipe.merge_method)
         self._aliases = dict(models[recipe.referenced[0]].aliases())
         self._stacks = layers_of(models[recipe.referenced[0]])
-        self._check_names()
+        self._notes = self._without_effect()
 
     def plan(self) -> Plan:
         tasks: dict[str, Task] = {}
@@ -140,7 +140,7 @@ class _Planner:
         order = {name: at for at, name in enumerate(first)}
         ordered = sorted(tasks.values(), key=lambda task: order.get(task.name, len(order)))
         aliases = {alias: name for alias, name in self._aliases.items() if name in tasks and alias not in tasks}
-        return Plan(self._method, tuple(ordered), aliases, origins, self._recipe.seed)
+        return Plan(self._method, tuple(ordered), aliases, origins, self._recipe.seed, self._notes)
 
     # ------------------------------------------------------------------ what the recipe lists
 
@@ -287,17 +287,23 @@ class _Planner:
                     return value
         return None
 
-    def _check_names(self) -> None:
-        """Checks that every option that the recipe sets is one of the method, and that it fits the number of models."""
+    def _without_effect(self) -> tuple[str, ...]:
+        """Notes on options of other methods, which have no effect here.
+
+        Raises:
+            MergeError: An option that no method has.
+        """
         known = [option.name for option in self._method.options]
-        for parameters in _all_parameters(self._recipe):
-            for name in parameters:
-                if name not in known:
-                    listed = ", ".join(known) or "none"
-                    raise MergeError(
-                        f"parameter '{name}': expected one of method '{self._method.name}' ({listed})"
-                        f"{_near(name, known)}"
-                    )
+        others = {option.name for method in MERGE_METHODS.values() for option in method.options}
+        notes = {}
+        for name in dict.fromkeys(name for parameters in _all_parameters(self._recipe) for name in parameters):
+            if name in known:
+                continue
+            listed = f"'{self._method.name}' ({', '.join(known) or 'none'})"
+            if name not in others:
+                raise MergeError(f"parameter '{name}': expected one of method {listed}{_near(name, known)}")
+            notes[name] = f"parameter '{name}' has no effect: it is none of method {listed}"
+        return tuple(notes.values())
 
 
 def _all_parameters(recipe: Recipe) -> Iterator[Parameters]:
