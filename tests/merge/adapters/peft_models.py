@@ -68,9 +68,10 @@ def loaded(network: Any, folder: Path) -> Any:
     """A copy of a network with an adapter that PEFT loads: any key that is missing or superfluous fails."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        # A path that is no model's: PEFT warns that it does not know the configuration of the base.
-        warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")  # it is set by the class of each layer
+        warnings.filterwarnings("ignore", message=".*has no bias.*merging.*")  # by PEFT; it runs, and we fuse it
+        for of_others in (DeprecationWarning, FutureWarning):
+            warnings.filterwarnings("ignore", category=of_others)
         return peft.PeftModel.from_pretrained(copy.deepcopy(network), folder).eval()
 
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.merge.adapters.peft_models import IDS, adapted, bert, gpt2, llama, loaded, logits, transformers
+from tests.merge.adapters.peft_models import adapted, bert, gpt2, llama, loaded, logits, transformers
 from weightspace.checkpoint import Provenance, open_adapter, write_adapter
 from weightspace.errors import CheckpointMismatchError, MergeError
 from weightspace.merge.adapters import delta_of, extract, fuse, layers_of
@@ -28,7 +28,7 @@ FORMS = {
 
 
 def written(made: Any, folder: Path) -> Path:
-    write_adapter(folder, made.tensors, made.config(base="base", task=None), provenance=Provenance("test", {}, {}))
+    write_adapter(folder, made.tensors, made.config(base="base"), provenance=Provenance("test", {}, {}))
     return folder
 
 
@@ -39,7 +39,7 @@ def test_what_was_fused_is_found_again_and_peft_loads_it(form: str, tmp_path: Pa
     model, adapter = adapted(network, tmp_path / "adapter", **settings)
     base = network.state_dict()
     tuned = fuse(base, [adapter]).tensors
-    found = extract(base, tuned, layers_of(network), rank=3)
+    found = extract(base, tuned, layers_of(network), rank=3, whole=["pre_classifier", "classifier"])
     assert found.error < 1e-6
     assert found.dropped == found.only_base == ()
     again = open_adapter(written(found.adapter, tmp_path / "again"))
@@ -128,9 +128,8 @@ def test_what_no_adapter_can_hold_is_refused():
         with pytest.raises(MergeError):
             extract(base, tuned, layers_of(network), **wrong)  # pyright: ignore[reportArgumentType]
     tuned["scale"], base["scale"] = torch.ones(1), torch.zeros(1)
-    with pytest.raises(CheckpointMismatchError, match="'scale'.*in the network"):
+    with pytest.raises(CheckpointMismatchError, match=r"'scale'.*in the network"):
         extract(base, tuned, layers_of(network), rank=2, drop=["wte", "lm_head"])
-    assert IDS.shape == (1, 10)
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 6), st.integers(1, 8), st.integers(0, 99))
@@ -160,3 +159,25 @@ def test_large_matrices_lose_hardly_more():
     best = float(values[16:].square().sum().sqrt() / values.square().sum().sqrt())
     assert best <= cut.error < 1.01 * best
     assert torch.equal(truncated(matrix, rank=16).left, cut.left)
+
+
+def test_the_head_of_a_classifier_is_saved_whole_under_its_task(tmp_path: Path):
+    network = bert()
+    tuned = {n: t if "pre_classifier" in n else t + 0.1 for n, t in network.state_dict().items()}
+    found = extract(network.state_dict(), tuned, layers_of(network), rank=2, task="SEQ_CLS").adapter
+    assert found.task == "SEQ_CLS"
+    assert {"pre_classifier", "classifier"} <= set(found.modules_to_save)
+    loaded(network, written(found, tmp_path / "adapter"))
+    without = extract(network.state_dict(), tuned, layers_of(network), rank=2, task="SEQ_CLS", drop=["classifier"])
+    assert without.adapter.task is None
+    loaded(network, written(without.adapter, tmp_path / "without"))
+
+
+def test_a_base_without_the_prefix_of_its_fine_tune(tmp_path: Path):
+    network = gpt2()
+    model, adapter = adapted(network, tmp_path / "a", target_modules=["c_attn"], fan_in_fan_out=True)
+    tuned = fuse(network.state_dict(), [adapter]).tensors
+    bare = network.transformer.state_dict()
+    tuned_bare = {n: t for n, t in tuned.items() if n != "lm_head.weight"}
+    found = extract(bare, tuned_bare, layers_of(network), rank=3).adapter
+    assert torch.allclose(logits(loaded(network, written(found, tmp_path / "b"))), logits(model), atol=1e-5)

@@ -7,6 +7,7 @@ from weightspace.merge.adapters.fuse import Fused, fuse
 from weightspace.merge.adapters.layers import Layers, layers_of
 from weightspace.merge.adapters.low_rank import LowRank
 from weightspace.merge.adapters.made import Layer, MadeAdapter
+from weightspace.merge.adapters.task import task_of
 
 __all__ = [
     "Delta",
@@ -22,4 +23,5 @@ __all__ = [
     "fuse",
     "layers_of",
     "merge_adapters",
+    "task_of",
 ]

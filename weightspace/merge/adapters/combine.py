@@ -13,6 +13,7 @@ from weightspace.errors import CheckpointFormatError, CheckpointMismatchError, M
 from weightspace.merge.adapters.delta import Delta, delta_of
 from weightspace.merge.adapters.low_rank import LowRank
 from weightspace.merge.adapters.made import Layer, MadeAdapter
+from weightspace.merge.adapters.task import task_with
 from weightspace.merge.adapters.truncate import truncated, truncated_product
 from weightspace.merge.adapters.whole import merged_whole
 from weightspace.merge.methods import known_merge_method, merge_tensors, settings_of
@@ -90,6 +91,7 @@ def merge_adapters(
         whole.modules,
         any(delta.settings.swapped for delta in deltas),
         bias="none" if not biases else "all" if len(biases) > 1 else biases.pop(),
+        task=_task(adapters, deltas),
         layers=tuple(layers),
     )
     return MergedAdapter(made, whole.partial)
@@ -169,6 +171,13 @@ def _check_alike(deltas: Sequence[Delta]) -> None:
                 f"{delta.path}: expected fan_in_fan_out {str(deltas[0].settings.swapped).lower()} as in "
                 f"{deltas[0].path}, found {str(delta.settings.swapped).lower()}; give adapters of one base"
             )
+
+
+def _task(adapters: Sequence[Adapter], deltas: Sequence[Delta]) -> str | None:
+    """The task that all have, unless it asks for a head that was dropped."""
+    tasks = {adapter.config.get("task_type") for adapter in adapters}
+    dropped = [name.rpartition(".")[0] for delta in deltas for name in delta.dropped]
+    return task_with(tasks.pop(), dropped, ()) if len(tasks) == 1 else None
 
 
 def _targets(adapters: Sequence[Adapter], deltas: Sequence[Delta], modules: Sequence[str]) -> Sequence[str] | str:

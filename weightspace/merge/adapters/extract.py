@@ -13,6 +13,8 @@ from weightspace.merge.adapters.layers import Layers
 from weightspace.merge.adapters.low_rank import Kind, LowRank
 from weightspace.merge.adapters.made import Layer, MadeAdapter, targets_for
 from weightspace.merge.adapters.names import PREFIX, is_named
+from weightspace.merge.adapters.places import under_names_of
+from weightspace.merge.adapters.task import heads_of, task_with
 from weightspace.merge.adapters.truncate import truncated
 
 
@@ -41,13 +43,16 @@ def extract(
     rank: int | None = None,
     energy: float | None = None,
     drop: Sequence[str] = (),
+    whole: Sequence[str] = (),
+    task: str | None = None,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> Extracted:
     """The difference of a fine-tune from its base as an adapter, by truncated singular value decompositions.
 
     Linear layers, convolutions without groups and embeddings that changed get factors; their biases get what LoRA calls
     `lora_bias`. Any other module that changed (norms, a head of the fine-tune's own) is saved whole, so that nothing
-    but what low ranks lose is lost. Beside biases embeddings are saved whole, since PEFT knows no biases of theirs.
+    but what low ranks lose is lost. Beside biases embeddings are saved whole, since PEFT knows no biases of theirs;
+    layers without a bias it then runs, but merges only layers with one (`fuse` does all).
 
     Args:
         base: What was fine-tuned.
@@ -56,6 +61,8 @@ def extract(
         rank: Largest rank.
         energy: Share of the energy of each difference to keep, at the least rank that does.
         drop: Modules to leave as they are in the base, by the last components of their names.
+        whole: Modules to save whole where they changed, likewise.
+        task: PEFT's name of the task, see `task_of`; the head of a classifier is always saved whole then.
         progress: Told (done, total, what).
 
     Raises:
@@ -63,6 +70,7 @@ def extract(
         CheckpointMismatchError: If the two are not of one network, or what changed cannot be in an adapter.
     """
     _check_size(rank, energy)
+    base = under_names_of(tuned, base)
     common = [name for name in tuned if name in base and tuned[name].shape == base[name].shape]
     if not common:
         raise CheckpointMismatchError(
@@ -73,26 +81,28 @@ def extract(
     dropped = tuple(name for name in changed if is_named(name.rpartition(".")[0], drop))
     changed = [name for name in changed if name not in dropped]
     _check_ties(changed, layers.ties)
-    ranked, saved = _sorted_out(changed, set(common), layers)
-    if not ranked and not saved:
+    heads = [head for head in heads_of(task, layers.names) if not is_named(head, drop)]
+    ranked, saved = _sorted_out(changed, set(common), layers, whole, heads)
+    if not changed:
         raise MergeError("the fine-tune: expected weights that differ from those of its base, found none")
     changes, told = {}, []
-    lost = whole = 0.0
+    lost = size = 0.0
     for done, module in enumerate(ranked):
         progress(done, len(ranked), module)
         changes[module], layer, energies = _change(base, tuned, module, layers.kinds[module], rank, energy)
         told.append(layer)
-        lost, whole = lost + energies[0], whole + energies[1]
+        lost, size = lost + energies[0], size + energies[1]
     adapter = MadeAdapter(
         changes,
         {f"{PREFIX}{name}": tuned[name] for name in tuned if _within(name, saved)},
         targets_for(ranked, layers.names),
         saved,
         any(layers.kinds[module] == "swapped" for module in ranked),
+        task=task_with(task, layers.names, saved),
         layers=tuple(told),
     )
     only_base = tuple(name for name in base if name not in tuned)
-    return Extracted(adapter, dropped, only_base, (lost / whole) ** 0.5 if whole else 0.0)
+    return Extracted(adapter, dropped, only_base, (lost / size) ** 0.5 if size else 0.0)
 
 
 def _check_size(rank: int | None, energy: float | None) -> None:
@@ -114,13 +124,15 @@ def _check_ties(changed: Sequence[str], ties: Mapping[str, str]) -> None:
             )
 
 
-def _sorted_out(changed: Sequence[str], common: set[str], layers: Layers) -> tuple[list[str], list[str]]:
+def _sorted_out(
+    changed: Sequence[str], common: set[str], layers: Layers, whole: Sequence[str], heads: Sequence[str]
+) -> tuple[list[str], list[str]]:
     """Which modules get factors, and which are saved whole, both in order."""
     low: dict[str, None] = {}
-    saved: set[str] = set()
+    saved = set(heads)
     for name in changed:
         module, _, leaf = name.rpartition(".")
-        if module in layers.kinds and leaf in ("weight", "bias") and name in common:
+        if module in layers.kinds and leaf in ("weight", "bias") and name in common and not is_named(module, whole):
             low[module] = None
         elif module:
             saved.add(module)
@@ -129,8 +141,7 @@ def _sorted_out(changed: Sequence[str], common: set[str], layers: Layers) -> tup
                 f"tensor '{name}' of the fine-tune: expected what changed in a module, found it in the network; an "
                 "adapter cannot hold it: use the fine-tune as it is"
             )
-    if any(layers.kinds[name.rpartition(".")[0]] != "embedding" and name.endswith(".bias") for name in changed
-           if name.rpartition(".")[0] in low):  # fmt: skip
+    if any(name.endswith(".bias") and name.removesuffix(".bias") in low for name in changed):
         saved |= {module for module in low if layers.kinds[module] == "embedding"}
     # PEFT saves every module whose name ends like one of these.
     while more := {module for module in layers.names if saved and module.endswith(tuple(saved))} - saved:

@@ -43,6 +43,7 @@ class MadeAdapter:
         modules_to_save: For that.
         swapped: For `fan_in_fan_out`.
         bias: Which biases are among the whole tensors.
+        task: For `task_type`.
         layers: What became of each change.
     """
 
@@ -52,6 +53,7 @@ class MadeAdapter:
     modules_to_save: Sequence[str]
     swapped: bool
     bias: str = "none"
+    task: str | None = None
     layers: tuple[Layer, ...] = ()
 
     @property
@@ -71,12 +73,11 @@ class MadeAdapter:
     def _biased(self) -> bool:
         return any(change.bias is not None for change in self.changes.values())
 
-    def config(self, *, base: str | None, task: str | None) -> dict[str, Any]:
+    def config(self, *, base: str | None) -> dict[str, Any]:
         """For `adapter_config.json`, with alpha equal to the rank everywhere, so that nothing is scaled.
 
         Args:
             base: `base_model_name_or_path`.
-            task: `task_type`.
         """
         ranks = Counter(change.rank for change in self.changes.values())
         rank = max(ranks, key=lambda one: (ranks[one], one)) if ranks else 1
@@ -85,7 +86,7 @@ class MadeAdapter:
         }
         return {
             "peft_type": "LORA",
-            "task_type": task,
+            "task_type": self.task,
             "base_model_name_or_path": base,
             "inference_mode": True,
             "r": rank,

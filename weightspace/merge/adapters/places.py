@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from weightspace.errors import CheckpointMismatchError
 from weightspace.merge.adapters.delta import Delta
+from weightspace.views import TensorView
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,23 @@ def places_of(delta: Delta, shapes: Mapping[str, tuple[int, ...]]) -> Places:
             f"the inputs, found {str(flag).lower()}, which is not so for '{against[0]}'; merge the adapter with PEFT"
         )
     return Places(removed, added, frozenset(m for m, way in ways.items() if (flag if way is None else way)))
+
+
+def under_names_of(wanted: Collection[str], base: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """A base under the names of another model of it, where one of both lacks a prefix that the other has.
+
+    Args:
+        wanted: Names in the other model.
+        base: The base.
+    """
+    if any(name in base for name in wanted):
+        return base
+    pairs = [(own[: -len(name)], "") for name in base for own in wanted if own.endswith(f".{name}")]
+    pairs = pairs or [("", name[: -len(own)]) for own in wanted for name in base if name.endswith(f".{own}")]
+    if len(set(pairs)) != 1:
+        return base
+    added, removed = pairs[0]
+    return TensorView(base, names={added + name.removeprefix(removed): name for name in base})
 
 
 def _prefixes(delta: Delta, base: Collection[str]) -> tuple[str, str]:
