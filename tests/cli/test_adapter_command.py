@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.cli.conftest import mlp
 from tests.merge.adapters.peft_models import adapted, bert, gpt2, llama, loaded, logits, merged_by_peft, transformers
 from weightspace.checkpoint import open_checkpoint
 
@@ -109,6 +110,17 @@ def test_a_classifier(wsp, tmp_path: Path):
     assert outcome.status == 0, outcome.stderr
     assert "saved whole: pre_classifier, classifier" in outcome.stdout
     assert torch.allclose(logits(loaded(bert(0), tmp_path / "out")), logits(model), atol=1e-5)
+
+
+def test_a_plain_stack_needs_no_configuration(wsp, mlp_pair: tuple[Path, Path], tmp_path: Path):
+    state = torch.load(mlp_pair[0], weights_only=True)
+    torch.save({name: tensor + torch.randn(tensor.shape) for name, tensor in state.items()}, tmp_path / "tuned.pt")
+    outcome = wsp("adapter", "extract", mlp_pair[0], tmp_path / "tuned.pt", "-o", tmp_path / "out", "--rank", 12)
+    assert outcome.status == 0, outcome.stderr
+    model, expected = loaded(mlp(0), tmp_path / "out"), mlp(0)
+    expected.load_state_dict(torch.load(tmp_path / "tuned.pt", weights_only=True))
+    x = torch.randn(5, 12)
+    assert torch.allclose(model(x), expected(x), atol=1e-4)
 
 
 # ------------------------------------------------------------------------------------------------- refusals

@@ -15,7 +15,7 @@ from tests.merge.adapters.peft_models import adapted, bert, gpt2, llama, loaded,
 from weightspace.checkpoint import Adapter, Provenance, open_adapter, write_adapter
 from weightspace.errors import CheckpointFormatError, CheckpointMismatchError, MergeError
 from weightspace.merge.adapters import delta_of, fuse, merge_adapters
-from weightspace.merge.methods import merge_tensors
+from weightspace.merge.methods import MERGE_METHODS, MergeMethod, Option, merge_tensors
 
 PAIRS = {
     "gpt2": (gpt2, {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}),
@@ -107,6 +107,33 @@ def _bare(factory: Any, seed: int, *, rank: int, rows: int = 6, **settings: Any)
     folder = factory.mktemp("adapter") / "it"
     write_adapter(folder, tensors, config, provenance=Provenance("test", {}, {}))
     return open_adapter(folder)
+
+
+def test_other_methods_see_changes_of_a_base_that_is_zero(tmp_path: Path, monkeypatch: Any):
+    def largest(chunk: Any, settings: Any, measured: Any) -> torch.Tensor:
+        stacked = torch.stack(chunk.deltas)
+        return chunk.base + settings.number("share") * stacked.gather(0, stacked.abs().argmax(0)[None])[0]
+
+    option = Option("share", "how much", 1.0)
+    method = MergeMethod("largest", "Largest", "of each", "none", largest, options=(option,), base="required")
+    monkeypatch.setitem(MERGE_METHODS, "largest", method)
+    network = llama()
+    a = adapted(network, tmp_path / "a", seed=1, target_modules=["q_proj", "v_proj"])[1]
+    b = adapted(network, tmp_path / "b", seed=2, target_modules=["q_proj"], r=2)[1]
+    made = merge_adapters([a, b], method="largest", options={"share": 0.5}, energy=1.0).adapter
+    first, second = delta_of(a).changes, delta_of(b).changes
+    for name, change in made.changes.items():
+        one = first[name].full()
+        other = second[name].full() if name in second else torch.zeros_like(one)
+        expected = 0.5 * torch.where(one.abs() >= other.abs(), one, other)
+        assert torch.allclose(change.full(), expected, atol=1e-6), name
+    cut = merge_adapters([a, b], method="largest").adapter
+    assert {layer.rank for layer in cut.layers} == {5, 3}
+    assert any(layer.error > 0.01 for layer in cut.layers)
+    again = written(cut, tmp_path / "merged")
+    model = loaded(network, again.path)
+    network.load_state_dict(dict(fuse(network.state_dict(), [again]).tensors))
+    assert torch.allclose(logits(model), logits(network), atol=1e-5)
 
 
 def test_modules_saved_whole_are_averaged(tmp_path: Path):

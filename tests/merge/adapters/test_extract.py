@@ -128,7 +128,7 @@ def test_what_no_adapter_can_hold_is_refused():
         with pytest.raises(MergeError):
             extract(base, tuned, layers_of(network), **wrong)  # pyright: ignore[reportArgumentType]
     tuned["scale"], base["scale"] = torch.ones(1), torch.zeros(1)
-    with pytest.raises(CheckpointMismatchError, match=r"'scale'.*in the network"):
+    with pytest.raises(CheckpointMismatchError, match=r"'scale'.*module of the network"):
         extract(base, tuned, layers_of(network), rank=2, drop=["wte", "lm_head"])
 
 

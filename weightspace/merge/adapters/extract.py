@@ -134,12 +134,12 @@ def _sorted_out(
         module, _, leaf = name.rpartition(".")
         if module in layers.kinds and leaf in ("weight", "bias") and name in common and not is_named(module, whole):
             low[module] = None
-        elif module:
+        elif module in layers.names:
             saved.add(module)
         else:
             raise CheckpointMismatchError(
-                f"tensor '{name}' of the fine-tune: expected what changed in a module, found it in the network; an "
-                "adapter cannot hold it: use the fine-tune as it is"
+                f"tensor '{name}' of the fine-tune: expected what changed to be in a module of the network, found none "
+                "there; if the architecture is the right one, an adapter cannot hold it: use the fine-tune as it is"
             )
     if any(name.endswith(".bias") and name.removesuffix(".bias") in low for name in changed):
         saved |= {module for module in low if layers.kinds[module] == "embedding"}
