@@ -136,6 +136,23 @@ def test_other_methods_see_changes_of_a_base_that_is_zero(tmp_path: Path, monkey
     assert torch.allclose(logits(model), logits(network), atol=1e-5)
 
 
+def test_methods_from_a_base_to_one_model_go_from_the_first_adapter_to_the_second(
+    tmp_path_factory: Any, monkeypatch: Any
+):
+    def way(chunk: Any, settings: Any, measured: Any) -> torch.Tensor:
+        return chunk.base + settings.number("t") * chunk.deltas[0]
+
+    option = Option("t", "how far", 0.5)
+    method = MergeMethod("way", "Way", "part of it", "none", way, (option,), base="required", models=(1, 1))
+    monkeypatch.setitem(MERGE_METHODS, "way", method)
+    adapters = [_bare(tmp_path_factory, seed, rank=2) for seed in range(3)]
+    one, other = (delta_of(adapter).changes["layer"].full() for adapter in adapters[:2])
+    made = merge_adapters(adapters[:2], method="way", options={"t": 0.25}).adapter
+    assert torch.allclose(made.changes["layer"].full(), 0.75 * one + 0.25 * other, atol=1e-5)
+    with pytest.raises(MergeError, match="expected 1 models beside the base, found 2"):
+        merge_adapters(adapters, method="way")
+
+
 def test_modules_saved_whole_are_averaged(tmp_path: Path):
     network = bert()
     settings = {"target_modules": ["q_lin"], "modules_to_save": ["classifier"], "task_type": "SEQ_CLS"}

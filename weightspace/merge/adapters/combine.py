@@ -16,7 +16,7 @@ from weightspace.merge.adapters.made import Layer, MadeAdapter
 from weightspace.merge.adapters.task import task_with
 from weightspace.merge.adapters.truncate import truncated, truncated_product
 from weightspace.merge.adapters.whole import merged_whole
-from weightspace.merge.methods import known_merge_method, merge_tensors, settings_of
+from weightspace.merge.methods import MergeMethod, known_merge_method, merge_tensors, settings_of
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def merge_adapters(
     if energy is not None and not 0 < energy <= 1:
         raise MergeError(f"energy: expected a share above 0 and at most 1, found {energy:g}")
     known = known_merge_method(method)
-    settings_of(known, len(adapters), has_base=known.base != "none", options=options or {})
+    others = len(adapters) - _from_first(known)
+    settings_of(known, others, has_base=known.base != "none", options=options or {})
     deltas = [delta_of(adapter, drop=tuple(drop)) for adapter in adapters]
     _check_alike(deltas)
     merging = _Merging(method, dict(options or {}), rank, energy, seed)
@@ -82,7 +83,7 @@ def merge_adapters(
         progress(done, len(modules), module)
         changes[module], layer = merging.merged(module, [delta.changes.get(module) for delta in deltas])
         layers.append(layer)
-    whole = merged_whole(deltas, (options or {}).get("weight", 1.0))
+    whole = merged_whole(deltas, 1.0 if _from_first(known) else (options or {}).get("weight", 1.0))
     biases = {delta.settings.bias for delta in deltas} - {"none"}
     made = MadeAdapter(
         changes,
@@ -145,9 +146,19 @@ class _Merging:
         return cut.left, cut.right, cut.error
 
     def _by_method(self, name: str, tensors: Sequence[Tensor]) -> Tensor:
-        # A change is what a model has beyond its base, so to a method that needs a base that is zero.
-        base = None if known_merge_method(self.method).base == "none" else torch.zeros_like(tensors[0])
+        known = known_merge_method(self.method)
+        base = None if known.base == "none" else torch.zeros_like(tensors[0])
+        if _from_first(known):
+            base, *tensors = tensors
         return merge_tensors(self.method, tensors, base, options=self.options, seed=self.seed, name=name)
+
+
+def _from_first(method: MergeMethod) -> bool:
+    """Whether a method goes from a base to one model, as slerp does: then the first adapter stands for the base.
+
+    To others that take a base it is zero, since a change is what a model has beyond its base.
+    """
+    return method.base == "required" and method.models == (1, 1)
 
 
 def _check_alike(deltas: Sequence[Delta]) -> None:

@@ -6,10 +6,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from weightspace.checkpoint import Adapter
 from weightspace.errors import CheckpointFormatError
+
+Number = TypeVar("Number", int, float)
 
 # What a configuration may hold without changing what the tensors mean.
 _OF_NO_CONSEQUENCE = {
@@ -49,17 +51,18 @@ class LoraSettings:
 
     def rank_of(self, module: str) -> int:
         """The rank of a module."""
-        return self.ranks.get(_pattern(self.ranks, module), self.rank)
+        return _by_pattern(self.ranks, module, self.rank)
 
     def scaling_of(self, module: str) -> float:
         """What the product of a module is multiplied by."""
         rank = self.rank_of(module)
-        return self.alphas.get(_pattern(self.alphas, module), self.alpha) / (math.sqrt(rank) if self.root else rank)
+        return _by_pattern(self.alphas, module, self.alpha) / (math.sqrt(rank) if self.root else rank)
 
 
-def _pattern(patterns: Mapping[str, Any], module: str) -> str:
-    """The first pattern that fits, as PEFT chooses."""
-    return next((pattern for pattern in patterns if re.match(rf"(.*\.)?({pattern})$", module)), "")
+def _by_pattern(values: Mapping[str, Number], module: str, otherwise: Number) -> Number:
+    """The value of the first pattern that fits, as PEFT chooses."""
+    fitting = (value for pattern, value in values.items() if re.match(rf"(.*\.)?({pattern})$", module))
+    return next(fitting, otherwise)
 
 
 def settings_of(adapter: Adapter) -> LoraSettings:
