@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from weightspace import __version__
+from wsp.adapter import app as adapter
 from wsp.align import align
 from wsp.barrier import barrier
 from wsp.canonicalize import canonicalize
@@ -42,6 +43,7 @@ app.command()(barrier)
 app.command()(canonicalize)
 app.command()(transport)
 app.command()(untie)
+app.add_typer(adapter)
 
 
 def _print_version(wanted: bool) -> None:

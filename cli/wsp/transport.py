@@ -66,7 +66,8 @@ def transport(
 ) -> None:
     """Align A to B, and carry a fine-tune or an adapter of A along: B learns what A was taught, without training.
 
-    Of a fine-tune F the result is B plus the difference F - A in the coordinates of B. An adapter stays an adapter.
+    Of a fine-tune F the result is B plus the difference F - A in the coordinates of B. An adapter stays an adapter
+    (wsp adapter fuses, extracts and merges them).
     """
     console = Console(as_json=as_json, quiet=quiet)
     pair = PairRequest(

@@ -1,6 +1,6 @@
 """Open any checkpoint lazily, check it, and write weights atomically with their provenance."""
 
-from weightspace.checkpoint.adapter import Adapter, is_adapter, open_adapter, write_adapter
+from weightspace.checkpoint.adapter import Adapter, check_adapter_output, is_adapter, open_adapter, write_adapter
 from weightspace.checkpoint.checkpoint import Checkpoint
 from weightspace.checkpoint.companions import companions_of
 from weightspace.checkpoint.compare import check_compatible, check_finite
@@ -15,6 +15,7 @@ __all__ = [
     "Checkpoint",
     "Provenance",
     "TensorInfo",
+    "check_adapter_output",
     "check_compatible",
     "check_finite",
     "check_output",

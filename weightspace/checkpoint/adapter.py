@@ -65,6 +65,18 @@ def open_adapter(path: str | PathLike[str]) -> Adapter:
     return Adapter(folder, config, open_checkpoint(weights))
 
 
+def check_adapter_output(path: str | PathLike[str], inputs: Sequence[str | PathLike[str]] = ()) -> None:
+    """Checks that an adapter may be written to `path`; `write_adapter` does the same, and a command can do it early.
+
+    Raises:
+        OutputError: If it is (in) an input, no name for a folder, or one with files in it that wsp did not write.
+    """
+    path = Path(path)
+    check_output(path, inputs)
+    if path.suffix:
+        raise OutputError(f"{path}: expected a folder for an adapter, found the suffix {path.suffix!r}; name a folder")
+
+
 def write_adapter(
     path: str | PathLike[str],
     tensors: Mapping[str, Tensor],
@@ -86,9 +98,7 @@ def write_adapter(
         OutputError: If `path` is (in) an input or no name for a folder, or the folder or the disk refuses.
     """
     path = Path(path)
-    check_output(path, inputs)
-    if path.suffix:
-        raise OutputError(f"{path}: expected a folder for an adapter, found the suffix {path.suffix!r}; name a folder")
+    check_adapter_output(path, inputs)
     with new_folder(path) as temporary, explain_os_errors(path):
         stored = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(stored, temporary / ADAPTER_WEIGHTS, metadata={"format": "pt"})
