@@ -11,6 +11,7 @@ from weightspace import __version__
 from wsp.align import align
 from wsp.barrier import barrier
 from wsp.canonicalize import canonicalize
+from wsp.diff import diff
 from wsp.merge import merge
 from wsp.spec import spec
 from wsp.transport import transport
@@ -35,6 +36,7 @@ app.command()(spec)
 app.command()(align)
 app.command()(merge)
 app.command()(barrier)
+app.command()(diff)
 app.command()(canonicalize)
 app.command()(transport)
 app.command()(untie)
