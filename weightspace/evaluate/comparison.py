@@ -188,8 +188,8 @@ def compare(
         distance_aligned=found.distance,
         entries_aligned=_entries(spec, a, moved),
         cosine_aligned=_mean_cosine(rows, matrices, aligned=True),
-        units=together(before),
-        units_aligned=together(after),
+        units=together(spec, before),
+        units_aligned=together(spec, after),
         outputs=None if program is None else relative_error(*(program.outputs(widened(state)) for state in (b, a))),
     )
     singular = (singular_difference(name, a[name], b[name], moved[name]) for name in matrices)

@@ -92,7 +92,7 @@ def judge(evidence: Evidence) -> tuple[Verdict, str]:
 def _related(evidence: Evidence) -> tuple[Verdict, str]:
     units, aligned = evidence.units, evidence.units_aligned
     if units.share is None or aligned.share is None:
-        return _by_cosine(evidence, "no unit can stand in another place, which leaves little to tell by")
+        return _by_cosine(evidence, "hardly any unit can stand in another place, which leaves little to tell by")
     if units.share >= RELATED and units.log10_chance <= CHANCE:
         return "fine-tuned", (
             f"{units.share:.0%} of the units are recognised where they stand; by chance, with a probability below "

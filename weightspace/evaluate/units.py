@@ -12,6 +12,10 @@ from torch import Tensor
 from weightspace.symmetry import Spec
 from weightspace.symmetry.block import Block
 
+# Of two networks that were never trained, an alignment makes units of groups of two or three recognise up to 0.88 of
+# each other, of groups of six 0.54, of sixteen 0.39: in small groups there is always somebody alike.
+FEWEST = 6
+
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
@@ -83,15 +87,16 @@ def recognised(spec: Spec, a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> 
     }
 
 
-def together(groups: Mapping[str, Recognised]) -> Recognised:
-    """All groups as one; the chance is that of the best group, since groups are not independent of each other."""
-    each = groups.values()
-    chance = min((one.log10_chance for one in each), default=0.0)
-    return Recognised(
-        sum(one.hits for one in each),
-        sum(one.asked for one in each),
-        min(0.0, chance + math.log10(len(groups))) if groups else 0.0,
-    )
+def together(spec: Spec, groups: Mapping[str, Recognised]) -> Recognised:
+    """All groups of `FEWEST` units or more as one.
+
+    The chance is that of the best group times their number: groups are not independent of each other.
+    """
+    each = [groups[group.name] for group in spec.groups if group.size >= FEWEST and group.name in groups]
+    if not each:
+        return Recognised()
+    chance = min(one.log10_chance for one in each) + math.log10(len(each))
+    return Recognised(sum(one.hits for one in each), sum(one.asked for one in each), min(0.0, chance))
 
 
 def _units(block: Block, x: Tensor, y: Tensor, movable: set[str]) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
