@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
     from weightspace.evaluate.comparison import Comparison
     from weightspace.evaluate.layer_barrier import LayerBarriers
+    from weightspace.evaluate.tensors import TensorDifference
 
 # Okabe and Ito's colours, told apart by people with any kind of colour vision; the same as in pictures of barriers.
 _BEFORE, _AFTER = "#D55E00", "#0072B2"
 _LABELLED = 60  # rows of one panel that can be told apart
+_SYMLOG_FROM = 10.0  # a rise beyond this would make all others nothing on a linear axis
 _ROW, _TOP = 0.19, 1.5  # inches per row, and for title, axis and legend
 
 
@@ -59,13 +61,7 @@ def _render(comparison: Comparison, title: str, layers: LayerBarriers | None, su
         figure = Figure(figsize=(4.6 * panels, height), layout="constrained")
         FigureCanvasAgg(figure)
         axes = list(figure.subplots(1, panels, squeeze=False)[0])
-        _bars(
-            axes[0], [row.name for row in rows], [row.cosine for row in rows],
-            [row.cosine_aligned for row in rows],
-        )  # fmt: skip
-        axes[0].set_title("cosine of A and B, by matrix", fontsize=10)
-        low = min((value for row in rows for value in (row.cosine, row.cosine_aligned) if value is not None), default=0)
-        axes[0].set_xlim(min(-0.02, 1.05 * low), 1.02)
+        _cosines(axes[0], rows, comparison.reason)
         if groups:
             _bars(
                 axes[1], [f"{group.name} ({group.size:,})" for group in groups],
@@ -80,6 +76,8 @@ def _render(comparison: Comparison, title: str, layers: LayerBarriers | None, su
                 [row.middle_aligned for row in layers.layers],
             )  # fmt: skip
             unit = "loss (nats)" if layers.measure == "loss" else "distance of outputs"
+            if max((abs(row.middle) for row in layers.layers), default=0.0) > _SYMLOG_FROM:
+                axes[-1].set_xscale("symlog", linthresh=0.1)
             axes[-1].set_title(f"rise of {unit} with one layer halfway to B", fontsize=10)
         figure.suptitle(f"{title}: {comparison.verdict}", fontsize=12, fontweight="bold")
         handles, labels = axes[0].get_legend_handles_labels()
@@ -88,6 +86,18 @@ def _render(comparison: Comparison, title: str, layers: LayerBarriers | None, su
         metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[suffix]
         figure.savefig(stream, format=suffix, dpi=150, metadata=metadata)
     return stream.getvalue()
+
+
+def _cosines(axes: Axes, rows: Sequence[TensorDifference], reason: str) -> None:
+    if not rows:
+        axes.axis("off")
+        axes.text(0.5, 0.5, reason, ha="center", va="center", wrap=True)
+        return
+    cosines, aligned = [row.cosine for row in rows], [row.cosine_aligned for row in rows]
+    _bars(axes, [row.name for row in rows], cosines, aligned)
+    low = min((value for value in (*cosines, *aligned) if value is not None), default=0.0)
+    axes.set_xlim(min(-0.02, 1.05 * low), 1.02)
+    axes.set_title("cosine of A and B, by matrix", fontsize=10)
 
 
 def _bars(axes: Axes, names: Sequence[str], before: Sequence[float | None], after: Sequence[float | None]) -> None:
