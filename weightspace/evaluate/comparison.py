@@ -11,7 +11,7 @@ from torch import Tensor
 
 from weightspace.errors import CheckpointMismatchError
 from weightspace.evaluate.lineage import ROUNDINGS, Evidence, Verdict, judge
-from weightspace.evaluate.nearest import Nearest, Progress, largest_distance, nearest
+from weightspace.evaluate.nearest import Nearest, Progress, largest_distance, mean_cosine, nearest
 from weightspace.evaluate.singular import SingularDifference, singular_difference
 from weightspace.evaluate.tensors import TensorDifference, coarsest, difference, widened
 from weightspace.evaluate.units import Recognised, recognised, together
@@ -184,10 +184,10 @@ def compare(
         equal=all(row.equal for row in rows),
         step=step,
         distance=largest_distance(spec, a, b),
-        cosine=_mean_cosine(rows, matrices, aligned=False),
+        cosine=mean_cosine(spec, a, b),
         distance_aligned=found.distance,
         entries_aligned=_entries(spec, a, moved),
-        cosine_aligned=_mean_cosine(rows, matrices, aligned=True),
+        cosine_aligned=mean_cosine(spec, a, moved),
         units=together(spec, before),
         units_aligned=together(spec, after),
         outputs=None if program is None else relative_error(*(program.outputs(widened(state)) for state in (b, a))),
@@ -231,15 +231,3 @@ def _entries(spec: Spec, a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> fl
             ratio = torch.where(x == y, 0.0, (y - x).abs() / x.abs())
             largest = max(largest, float(ratio.max()))
     return largest
-
-
-def _mean_cosine(rows: Sequence[TensorDifference], names: Sequence[str], *, aligned: bool) -> float | None:
-    """The mean cosine of the matrices, by their entries; those that are zero do not count."""
-    chosen = set(names)
-    total, entries = 0.0, 0
-    for row in rows:
-        cosine = row.cosine_aligned if aligned else row.cosine
-        if row.name in chosen and cosine is not None:
-            size = torch.Size(row.shape).numel()
-            total, entries = total + cosine * size, entries + size
-    return total / entries if entries else None

@@ -12,7 +12,7 @@ from torch import Tensor
 from weightspace.align import Alignment, align
 from weightspace.canonical import SUPPORTED, canonicalize
 from weightspace.errors import SpecError
-from weightspace.evaluate.tensors import widened
+from weightspace.evaluate.tensors import cosine_of, widened
 from weightspace.symmetry import Spec
 
 SMALLEST = 1e-3  # of the usual size of weights: a tensor whose own are smaller is measured by this, not by its own
@@ -95,8 +95,10 @@ def nearest(
             through = _through_canonical(wide_a, start, spec, used)
             if through is not None and through.distance < found.distance:
                 found = replace(through, alignment=found.alignment if start is found.tensors else None)
-    if mean_distance(spec, wide_a, wide_b) <= mean_distance(spec, wide_a, found.tensors):
-        return Nearest(wide_b, None, used, largest_distance(spec, wide_a, wide_b), as_it_is=True)
+    before = largest_distance(spec, wide_a, wide_b)
+    cosines = [mean_cosine(spec, wide_a, state) or 0.0 for state in (wide_b, found.tensors)]
+    if found.distance > enough and before <= found.distance and cosines[0] >= cosines[1]:
+        return Nearest(wide_b, None, used, before, as_it_is=True)
     return found
 
 
@@ -105,27 +107,26 @@ def largest_distance(spec: Spec, a: State, b: State) -> float:
 
     A tensor of next to nothing but zeros is measured by `SMALLEST` of the root mean square of all parameters instead.
     """
-    return max(_distances(spec, a, b, list(spec.tensors)).values(), default=0.0)
-
-
-def mean_distance(spec: Spec, a: State, b: State) -> float:
-    """The root mean square of the same distances of all parameters, each by the number of its entries."""
-    distances = _distances(spec, a, b, _parameters(spec))
-    entries = sum(a[name].numel() for name in distances)
-    total = sum(distance**2 * a[name].numel() for name, distance in distances.items())
-    return math.sqrt(total / entries) if entries else 0.0
-
-
-def _distances(spec: Spec, a: State, b: State, names: Sequence[str]) -> dict[str, float]:
-    sizes = [(float(a[name].double().square().sum()), a[name].numel()) for name in _parameters(spec)]
-    usual = math.sqrt(sum(size for size, _ in sizes) / max(1, sum(number for _, number in sizes)))
-    found = {}
-    for name in names:
+    parameters = [a[name].double() for name in _parameters(spec)]
+    entries = sum(tensor.numel() for tensor in parameters)
+    usual = math.sqrt(sum(float(tensor.square().sum()) for tensor in parameters) / max(1, entries))
+    largest = 0.0
+    for name in spec.tensors:
         if name in a and name in b and a[name].is_floating_point():
             x, y = a[name].double(), b[name].double()
             size = max(float(x.norm()), SMALLEST * usual * math.sqrt(x.numel()))
-            found[name] = float((y - x).norm()) / (size or 1.0)
-    return found
+            largest = max(largest, float((y - x).norm()) / (size or 1.0))
+    return largest
+
+
+def mean_cosine(spec: Spec, a: State, b: State) -> float | None:
+    """The mean cosine of all matrices of parameters, each by the number of its entries; None where all are zero."""
+    total, entries = 0.0, 0
+    for name in _parameters(spec):
+        cosine = cosine_of(a[name], b[name]) if a[name].dim() > 1 else None
+        if cosine is not None:
+            total, entries = total + cosine * a[name].numel(), entries + a[name].numel()
+    return total / entries if entries else None
 
 
 def _through_canonical(a: State, b: State, spec: Spec, kinds: Sequence[str]) -> Nearest | None:

@@ -48,8 +48,8 @@ def difference(name: str, a: Tensor, b: Tensor, aligned: Tensor | None = None) -
     x, y = _wide(a), _wide(b)
     moved = None if aligned is None else _wide(aligned)
     return TensorDifference(
-        name, tuple(a.shape), same(a, b), float(x.norm()), float((y - x).norm()), _cosine(x, y),
-        None if moved is None else float((moved - x).norm()), None if moved is None else _cosine(x, moved),
+        name, tuple(a.shape), same(a, b), float(x.norm()), float((y - x).norm()), cosine_of(x, y),
+        None if moved is None else float((moved - x).norm()), None if moved is None else cosine_of(x, moved),
     )  # fmt: skip
 
 
@@ -75,11 +75,12 @@ def _width(dtype: torch.dtype) -> tuple[bool, float]:
     return dtype.is_floating_point, -torch.finfo(dtype).eps if dtype.is_floating_point else dtype.itemsize
 
 
-def _wide(tensor: Tensor) -> Tensor:
-    wide = torch.complex128 if tensor.is_complex() else torch.float64
-    return tensor.detach().to(wide)
-
-
-def _cosine(x: Tensor, y: Tensor) -> float | None:
+def cosine_of(a: Tensor, b: Tensor) -> float | None:
+    """The cosine of two tensors, in float64; None where one of them is zero."""
+    x, y = _wide(a), _wide(b)
     size = float(x.norm()) * float(y.norm())
     return float(torch.vdot(x.flatten(), y.flatten()).real) / size if size else None
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.detach().to(torch.complex128 if tensor.is_complex() else torch.float64)
