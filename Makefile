@@ -43,11 +43,12 @@ demo: env
 	    a=$(ZOO)/digits_$${net}_0.safetensors; b=$(ZOO)/digits_$${net}_1.safetensors; arch=$(ZOO)/models.py:digits_$${net}; \
 	    echo; echo "== $$a and $$b =="; \
 	    $(BIN)/wsp spec $$arch --verify --picture $(DEMO)/$${net}_groups.svg; \
+	    $(BIN)/wsp diff $$a $$b --arch $$arch -o $(DEMO)/$${net}_diff.png; \
 	    $(BIN)/wsp align $$a $$b --arch $$arch -o $(DEMO)/$${net}_1_aligned.safetensors; \
 	    $(BIN)/wsp merge $$a $$b --arch $$arch --data $(ZOO)/digits -o $(DEMO)/$${net}_merged.safetensors; \
 	    $(BIN)/wsp barrier $$a $$b --arch $$arch --data $(ZOO)/digits -o $(DEMO)/$${net}_barrier.png; \
 	done
-	@echo; echo "Pictures: $(DEMO)/mlp_barrier.png $(DEMO)/cnn_barrier.png $(DEMO)/mlp_groups.svg $(DEMO)/cnn_groups.svg"
+	@echo; echo "Pictures: $(DEMO)/mlp_barrier.png $(DEMO)/cnn_barrier.png $(DEMO)/mlp_diff.png $(DEMO)/cnn_diff.png $(DEMO)/mlp_groups.svg $(DEMO)/cnn_groups.svg"
 
 # Two processes with one thread each: faster here than one process with two threads.
 test: env

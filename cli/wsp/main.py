@@ -13,6 +13,7 @@ from wsp.align import align
 from wsp.barrier import barrier
 from wsp.canonicalize import canonicalize
 from wsp.check import check
+from wsp.diff import diff
 from wsp.merge import merge
 from wsp.methods import methods
 from wsp.spec import spec
@@ -39,6 +40,7 @@ app.command()(align)
 app.command()(merge)
 app.command()(check)
 app.command()(methods)
+app.command()(diff)
 app.command()(barrier)
 app.command()(canonicalize)
 app.command()(transport)

@@ -116,10 +116,10 @@ def opened(request: PairRequest, console: Console, *, evaluates: bool, network: 
         (a, b), arch=request.arch, activation=request.activation, input_shape=request.input_shape,
         source=None if both is None else both.source,
     )  # fmt: skip
-    _tell_inferred(found.source, console)
+    tell_inferred(found.source, console)
     if more:
         _check_freedoms(request, found)
-    refusal = found.source.evaluation_refusal() if found.source is not None else _no_network(found)
+    refusal = found.source.evaluation_refusal() if found.source is not None else no_network(found)
     if refusal is not None and (evaluates or by_data):
         raise SourceError(refusal)
     data = command_data(request.data, request.mean, request.std, found.source, console, seed=request.seed)
@@ -135,7 +135,7 @@ def _try_data(data: CommandData, checkpoint: Checkpoint, network: Network, *, ev
     from weightspace.evaluate import evaluate
 
     if network.program is None:
-        raise SourceError(_no_network(network))
+        raise SourceError(no_network(network))
     batches = data.evaluation(samples=2)
     if evaluates:
         evaluate(network.program, checkpoint.tensors(), batches)
@@ -153,11 +153,13 @@ def _check_freedoms(request: PairRequest, network: Network) -> None:
         )
 
 
-def _no_network(network: Network) -> str:
+def no_network(network: Network) -> str:
+    """Why a saved spec is not enough here."""
     return f"{network.label}: a saved spec has no network to run; pass --arch with the network itself"
 
 
-def _tell_inferred(source: Source | None, console: Console) -> None:
+def tell_inferred(source: Source | None, console: Console) -> None:
+    """Note what an architecture that nobody named was taken for."""
     from weightspace.source import StackSource
 
     if isinstance(source, StackSource):

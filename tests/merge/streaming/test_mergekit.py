@@ -27,7 +27,8 @@ RECIPES = {
     "linear": "merge_method: linear\nmodels:\n- {model: M1, parameters: {weight: 1.0}}\n"
     "- {model: M2, parameters: {weight: 0.3}}\n- {model: M0, parameters: {weight: 0.5}}\ndtype: DTYPE\n",
     "gradient slerp": "slices:\n- sources:\n  - {model: M1, layer_range: [0, 4]}\n"
-    "  - {model: M2, layer_range: [0, 4]}\nmerge_method: slerp\nbase_model: M1\nparameters:\n  t:\n  - {filter: self_attn, value: [0, 0.5, 0.3, 0.7, 1]}\n"
+    "  - {model: M2, layer_range: [0, 4]}\nmerge_method: slerp\nbase_model: M1\n"
+    "parameters:\n  t:\n  - {filter: self_attn, value: [0, 0.5, 0.3, 0.7, 1]}\n"
     "  - {filter: mlp, value: [1, 0.5, 0.7, 0.3, 0]}\n  - value: 0.5\ndtype: DTYPE\n",
     "ties with gradients": "models:\n- {model: M1, parameters: {density: [1, 0.7, 0.1], weight: 1.0}}\n"
     "- model: M2\n  parameters:\n    density: 0.33\n    weight: [{filter: mlp, value: 0.5}, {value: 0.1}]\n"
