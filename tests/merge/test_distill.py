@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from tests.align.networks import built_of, cnn, gpt2
-from tests.merge.test_refit import calls_of, error, perceptron
+from tests.merge.test_refit import calls_of, error, perceptron, vit
 from weightspace.align import align
 from weightspace.errors import DataError
 from weightspace.evaluate import interpolate
-from weightspace.merge import distill, pleas, refit_in_turn
+from weightspace.merge import distill, pleas, refit_in_turn, sized
 from weightspace.source import Program
 from weightspace.symmetry import Spec, randomized
 
@@ -23,7 +23,7 @@ def pair(program: Program, spec: Spec) -> tuple[State, State]:
     return a, align(a, b, spec).apply(b)
 
 
-@pytest.mark.parametrize("build", [perceptron, gpt2])
+@pytest.mark.parametrize("build", [perceptron, gpt2, vit])
 def test_every_step_of_pleas_comes_nearer(build):
     torch.manual_seed(0)
     program, spec = built_of(build())
@@ -98,3 +98,16 @@ def test_a_rate_that_is_too_high_is_lowered_and_the_start_is_never_lost():
         found = distill(program, [a, b], start, lambda: calls, passes=3, rate=rate)
         assert error(program, found.state, [a, b], calls) <= 1.05 * error(program, start, [a, b], calls)
         assert min(found.losses) <= found.losses[0]
+
+
+@pytest.mark.parametrize("build", [perceptron, gpt2, vit])
+def test_a_wider_network_is_merged_from_its_spec_alone(build):
+    torch.manual_seed(0)
+    program, spec = built_of(build())
+    a, b = pair(program, spec)
+    calls = calls_of(program, 4, 16)
+    chosen = sized(program, (a, b), spec, calls[:2], size=1.3)
+    found = pleas((a, b), program, lambda: calls, wide=chosen.wide, passes=5)
+    assert 1.2 < found.program.parameters / program.parameters <= 1.3
+    mean = error(program, interpolate(a, b, 0.5), [a, b], calls)
+    assert error(program, found.state, [a, b], calls, found.program) < 0.5 * mean
