@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from weightspace.merge.methods import MERGE_METHODS, Chunk, Draw, MergeMethod, known_merge_method
-from weightspace.merge.methods.whole import chunk_length
+from weightspace.merge.methods.run import columns_of
 
 Options = Mapping[str, Any]
 
@@ -102,7 +102,7 @@ def drawn(uniform: Sequence[Tensor], method: MergeMethod, chunk: int) -> Draw:
     def draw(piece: Chunk, model: int, probabilities: Tensor) -> Tensor:
         shape = uniform[model].shape
         rows = uniform[model].reshape(-1, *probabilities.shape[1:])
-        start = piece.number * chunk_length(method, shape, chunk)
+        start = piece.number * max(1, chunk // columns_of(method, shape))
         return rows[start : start + len(probabilities)] < probabilities
 
     return draw

@@ -248,7 +248,7 @@ def test_a_method_with_measures_is_given_all_chunks(folder, monkeypatch) -> None
         measures=(Measure(summed, lambda parts, settings, measured: sum(parts)),),
     )  # fmt: skip
     monkeypatch.setitem(methods.MERGE_METHODS, "shifted", shifted)
-    monkeypatch.setattr(sys.modules["weightspace.merge.streaming.execute"], "CHUNK", 7)
+    monkeypatch.setattr("weightspace.merge.methods.run.CHUNK", 7)
     own = recipe(folder, merge_method="shifted", models=[{"model": str(folder / name)} for name in ("m1", "m2")])
     merge_files(prepare(own, folder / "out"))
     one, two, merged = (open_checkpoint(folder / name) for name in ("m1", "m2", "out"))

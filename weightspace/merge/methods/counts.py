@@ -9,25 +9,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from weightspace.merge.methods.apart import apart
+
 
 @dataclass(frozen=True)
 class Counts:
     """How often numbers from 0 to 2^16 - 1 occur in a chunk: those that do, ascending, and how often."""
 
-    numbers: NDArray[np.integer]
-    times: NDArray[np.int64]
+    numbers: NDArray[np.uint16]
+    times: NDArray[np.int32]
 
     @classmethod
     def of_many(cls, numbers: NDArray[np.int32]) -> Counts:
         """For about as many as a chunk has."""
         counts = torch.bincount(torch.from_numpy(numbers)).numpy()
         occurring = np.flatnonzero(counts)
-        return cls(occurring, counts[occurring])
+        return cls(apart(occurring.astype(np.uint16)), apart(counts[occurring].astype(np.int32)))
 
     @classmethod
     def of_few(cls, numbers: NDArray[np.int32]) -> Counts:
         """For about as many as one bin has."""
-        return cls(*np.unique(numbers.astype(np.uint16), return_counts=True))
+        occurring, times = np.unique(numbers.astype(np.uint16), return_counts=True)
+        return cls(apart(occurring), apart(times.astype(np.int32)))
 
 
 def total_of(parts: Sequence[Counts], numbers: int) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from weightspace.merge.methods.apart import apart
 from weightspace.merge.methods.chunk import Chunk
 from weightspace.merge.methods.method import Measure, Measured
 from weightspace.merge.methods.option import Settings
@@ -63,7 +64,7 @@ class Span:
         return (chunk.base, *chunk.tensors) if self._base_too else chunk.deltas
 
     def _gram(self, chunk: Chunk, settings: Settings, _: Measured) -> tuple[int, NDArray[np.float64]]:
-        return len(chunk.tensors[0]), _gram(self._vectors(chunk), self._along(settings))
+        return len(chunk.tensors[0]), apart(_gram(self._vectors(chunk), self._along(settings)))
 
     def _joined(
         self, parts: Sequence[tuple[int, NDArray[np.float64]]], settings: Settings, _: Measured

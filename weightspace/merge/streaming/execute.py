@@ -6,6 +6,7 @@ files are read and not mapped, and every piece of the result is written to its p
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -15,9 +16,9 @@ import torch
 from torch import Tensor
 
 from weightspace.errors import MergeError
-from weightspace.merge.methods.chunk import Chunk, drawing
-from weightspace.merge.methods.method import Measured, MergeMethod
-from weightspace.merge.methods.whole import CHUNK, chunk_length, computed
+from weightspace.merge.methods.chunk import drawing
+from weightspace.merge.methods.method import MergeMethod
+from weightspace.merge.methods.run import CHUNK, merged_chunks
 from weightspace.merge.streaming.plan import Model, Plan, Task
 
 _SAVED_EVERY = 1.0  # seconds: what a kill may cost
@@ -121,46 +122,14 @@ def _results(method: MergeMethod, seed: int, task: Task, models: Mapping[str, Mo
     """The merged elements of a tensor, piece by piece: where they begin, and they themselves."""
     if task.settings is None:
         model, name = task.sources[0]
-        for start, stop in _spans(task, CHUNK):
-            yield start, models[model].piece(name, start, stop)
+        count = math.prod(task.info.shape)
+        for start in range(0, count, CHUNK):
+            yield start, models[model].piece(name, start, min(start + CHUNK, count))
         return
-    settings, shape = task.settings, task.info.shape
-    columns = 1 if not method.by_rows else max(1, _numbers(shape[1:] if len(shape) > 1 else shape))
-    length = chunk_length(method, shape, CHUNK) * columns
-    draw = drawing(seed, task.name)
+    sources, base = task.sources, task.base
 
-    def chunks() -> Iterator[tuple[int, Chunk]]:
-        for number, (start, stop) in enumerate(_spans(task, length)):
-            tensors = tuple(_laid_out(models[m].piece(name, start, stop), columns, method) for m, name in task.sources)
-            base = None
-            if task.base is not None:
-                base = _laid_out(models[task.base[0]].piece(task.base[1], start, stop), columns, method)
-            yield start, Chunk(tensors, base, number, draw)
+    def read(start: int, stop: int) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        tensors = tuple(models[model].piece(name, start, stop) for model, name in sources)
+        return tensors, None if base is None else models[base[0]].piece(base[1], start, stop)
 
-    measured: Measured = ()
-    for measure in method.measures:
-        found = None
-        if measure.needed(settings):
-            parts = [measure.of(chunk, settings, measured) for _, chunk in chunks()]
-            found = measure.join(parts, settings, measured)
-        measured = (*measured, found)
-    for start, chunk in chunks():
-        yield start, method.combine(chunk, settings, measured).reshape(-1)
-
-
-def _spans(task: Task, length: int) -> Iterator[tuple[int, int]]:
-    count = _numbers(task.info.shape)
-    for start in range(0, count, length):
-        yield start, min(count, start + length)
-
-
-def _laid_out(piece: Tensor, columns: int, method: MergeMethod) -> Tensor:
-    numbers = computed(piece)
-    return numbers.reshape(-1, columns) if method.by_rows else numbers
-
-
-def _numbers(shape: tuple[int, ...]) -> int:
-    count = 1
-    for extent in shape:
-        count *= extent
-    return count
+    yield from merged_chunks(method, task.settings, task.info.shape, read, drawing(seed, task.name))

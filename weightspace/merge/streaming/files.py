@@ -15,7 +15,7 @@ from weightspace.checkpoint import Checkpoint, Provenance, check_output, compani
 from weightspace.checkpoint.guard import CARD, FOLDER_PROVENANCE, RECIPE, is_single_file, sidecar_of
 from weightspace.checkpoint.layout import Layout, lay_out
 from weightspace.checkpoint.unfinished import unfinished
-from weightspace.merge.methods.whole import CHUNK
+from weightspace.merge.methods.run import CHUNK
 from weightspace.merge.recipe.read import recipe_text
 from weightspace.merge.recipe.recipe import Recipe
 from weightspace.merge.streaming.card import model_card

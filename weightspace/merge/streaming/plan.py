@@ -16,7 +16,7 @@ from weightspace.errors import MergeError
 from weightspace.merge.methods.method import MergeMethod
 from weightspace.merge.methods.option import Settings, Value
 from weightspace.merge.methods.registry import MERGE_METHODS, known_merge_method
-from weightspace.merge.methods.whole import settings_of
+from weightspace.merge.methods.settings import settings_of
 from weightspace.merge.recipe.recipe import InputModel, InputSlice, Module, OutputSlice, Parameters, Recipe
 from weightspace.merge.recipe.setting import value_at
 from weightspace.merge.streaming.layers import Layers, layers_of
