@@ -135,12 +135,14 @@ def prepared(
 def show_plan(console: Console, found: Prepared) -> None:
     """What would be done: the document and the table of a dry run."""
     plan, layout = found.plan, found.layout
+    for note in found.notes:
+        console.note(note)
     copied = sum(task.settings is None for task in plan.tasks)
     console.document(
         {
             "method": plan.method.name, "models": list(found.models), "base": found.recipe.base_model,
             "tensors": len(plan.tasks), "copied": copied, "files": dict(layout.sizes), "bytes": layout.nbytes,
-            "memory": found.memory, "notes": [*plan.notes, *console.notes],
+            "memory": found.memory, "notes": console.notes,
         }
     )  # fmt: skip
     rows = [(name, f"{size / _GIB:.3f}") for name, size in layout.sizes.items()]
@@ -154,8 +156,8 @@ def merge_streamed(console: Console, found: Prepared) -> None:
     """Computes, writes, and says what was done."""
     from weightspace.merge.streaming import merge_files
 
-    for note in found.plan.notes:
-        console.warn(note)
+    for note in found.notes:
+        console.note(note)
     with console.progress("merging") as step:
         written = merge_files(found, progress=step)
     plan = found.plan

@@ -7,6 +7,8 @@ files are read and not mapped, and every piece of the result is written to its p
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol
@@ -21,6 +23,10 @@ from weightspace.merge.methods.whole import CHUNK, chunk_length, computed
 from weightspace.merge.streaming.plan import Model, Plan, Task
 
 _SAVED_EVERY = 1.0  # seconds: what a kill may cost
+
+
+class _StoppedError(Exception):
+    """Another tensor has failed, or the user has had enough."""
 
 
 class Output(Protocol):
@@ -66,13 +72,14 @@ def execute(
     total = sum(task.info.nbytes for task in plan.tasks)
     done = total - sum(task.info.nbytes for task in left)
     count = workers or threads()
+    stop, saved = threading.Event(), time.monotonic()
     with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         running: set[Future[Task]] = set()
         waiting = iter(left)
         try:
             while True:
                 for task in waiting:
-                    running.add(pool.submit(_compute, plan, task, models, output))
+                    running.add(pool.submit(_compute, plan, task, models, output, stop))
                     if len(running) > count:
                         break
                 if not running:
@@ -83,8 +90,11 @@ def execute(
                     done += task.info.nbytes
                     if progress is not None:
                         progress(done, total, task.name)
-                output.save()
+                if time.monotonic() - saved >= _SAVED_EVERY:  # the disk takes longer than a small tensor
+                    output.save()
+                    saved = time.monotonic()
         finally:
+            stop.set()
             pool.shutdown(cancel_futures=True)
     output.save()
 
@@ -94,11 +104,12 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _compute(plan: Plan, task: Task, models: Mapping[str, Model], output: Output) -> Task:
+def _compute(plan: Plan, task: Task, models: Mapping[str, Model], output: Output, stop: threading.Event) -> Task:
     if task.info.nbytes:
-        for start, values in _results(plan.method, plan.seed, task, models):
+        for start, values in _results(plan.method, plan.seed, task, models, stop):
             written = values.to(task.info.dtype)
-            if not bool(written.sum().isfinite()):
+            # 8-bit types have no sums
+            if not bool((written.float() if written.dtype.itemsize == 1 else written).sum().isfinite()):
                 _check_finite(task, models, start, written)
             output.write(task.name, start, written)
     output.finished(task.name)
@@ -107,22 +118,29 @@ def _compute(plan: Plan, task: Task, models: Mapping[str, Model], output: Output
 
 def _check_finite(task: Task, models: Mapping[str, Model], start: int, values: Tensor) -> None:
     """Refuses numbers that are not finite, and says where they come from. A sum alone may overflow."""
-    if bool(torch.isfinite(values).all()):
+    if _finite(values):
         return
     for model, name in (*task.sources, *(() if task.base is None else (task.base,))):
-        if not bool(torch.isfinite(models[model].piece(name, start, start + len(values))).all()):
+        if not _finite(models[model].piece(name, start, start + len(values))):
             raise MergeError(f"{model}: tensor '{name}': expected finite numbers, found others; use another checkpoint")
     raise MergeError(
         f"tensor '{task.name}': expected finite results in {task.info.dtype}, found others; use a wider dtype"
     )
 
 
-def _results(method: MergeMethod, seed: int, task: Task, models: Mapping[str, Model]) -> Iterator[tuple[int, Tensor]]:
+def _finite(values: Tensor) -> bool:
+    numbers = values.float() if values.dtype.itemsize == 1 else values
+    return bool(torch.isfinite(numbers).all())
+
+
+def _results(
+    method: MergeMethod, seed: int, task: Task, models: Mapping[str, Model], stop: threading.Event
+) -> Iterator[tuple[int, Tensor]]:
     """The merged elements of a tensor, piece by piece: where they begin, and they themselves."""
     if task.settings is None:
         model, name = task.sources[0]
-        for start, stop in _spans(task, CHUNK):
-            yield start, models[model].piece(name, start, stop)
+        for start, end in _spans(task, CHUNK, stop):
+            yield start, models[model].piece(name, start, end)
         return
     settings, shape = task.settings, task.info.shape
     columns = 1 if not method.by_rows else max(1, _numbers(shape[1:] if len(shape) > 1 else shape))
@@ -130,11 +148,11 @@ def _results(method: MergeMethod, seed: int, task: Task, models: Mapping[str, Mo
     draw = drawing(seed, task.name)
 
     def chunks() -> Iterator[tuple[int, Chunk]]:
-        for number, (start, stop) in enumerate(_spans(task, length)):
-            tensors = tuple(_laid_out(models[m].piece(name, start, stop), columns, method) for m, name in task.sources)
+        for number, (start, end) in enumerate(_spans(task, length, stop)):
+            tensors = tuple(_laid_out(models[m].piece(name, start, end), columns, method) for m, name in task.sources)
             base = None
             if task.base is not None:
-                base = _laid_out(models[task.base[0]].piece(task.base[1], start, stop), columns, method)
+                base = _laid_out(models[task.base[0]].piece(task.base[1], start, end), columns, method)
             yield start, Chunk(tensors, base, number, draw)
 
     measured: Measured = ()
@@ -148,9 +166,11 @@ def _results(method: MergeMethod, seed: int, task: Task, models: Mapping[str, Mo
         yield start, method.combine(chunk, settings, measured).reshape(-1)
 
 
-def _spans(task: Task, length: int) -> Iterator[tuple[int, int]]:
+def _spans(task: Task, length: int, stop: threading.Event) -> Iterator[tuple[int, int]]:
     count = _numbers(task.info.shape)
     for start in range(0, count, length):
+        if stop.is_set():
+            raise _StoppedError
         yield start, min(count, start + length)
 
 
