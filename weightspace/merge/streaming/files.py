@@ -17,7 +17,7 @@ from weightspace.checkpoint.guard import CARD, FOLDER_PROVENANCE, RECIPE, is_sin
 from weightspace.checkpoint.layout import Layout, lay_out
 from weightspace.checkpoint.leftover import leftovers
 from weightspace.checkpoint.unfinished import unfinished
-from weightspace.errors import CheckpointError
+from weightspace.errors import CheckpointError, MergeError
 from weightspace.merge.methods.whole import CHUNK
 from weightspace.merge.recipe.read import recipe_text
 from weightspace.merge.recipe.recipe import Recipe
@@ -117,6 +117,8 @@ def prepare(
     path = Path("merged" if output is None else output)
     check_recipe(recipe)
     located = locate(recipe, folder)
+    if recipe.data is not None and not Path(recipe.data.path).exists():
+        raise MergeError(f"data: expected examples in {recipe.data.path}, found no such file or folder; check the path")
     if output is not None:
         check_output(path, [*located.values()])
     models = {name: open_checkpoint(place) for name, place in located.items()}
