@@ -48,6 +48,7 @@ def merge(
     base: options.Base = None,
     settings: options.Set = None,
     dtype: options.Dtype = None,
+    shard_size: options.ShardSize = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With a recipe or a streamed method: check all, write nothing.")
     ] = False,
@@ -151,7 +152,7 @@ def merge(
                 models, method, base=base, settings=settings or [], dtype=dtype, seed=seed, more=more
             )
         if recipe is not None:
-            found = streamed.prepared(recipe, models, output, console, aligns=not dry_run)
+            found = streamed.prepared(recipe, models, output, console, aligns=not dry_run, shard_size=shard_size)
             if dry_run:
                 streamed.show_plan(console, found)
             else:

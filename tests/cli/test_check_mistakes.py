@@ -81,7 +81,7 @@ RECIPES: dict[str, tuple[str, list[str]]] = {
     "option of a model": (
         "merge_method: linear\nmodels: [{model: m1, parameters: {weihgt: 1}}]\n", ["did you mean 'weight'?"],
     ),
-    "value before models": (linear("absent", more="parameters: {weight: heavy}\n"), ["'weight'", "a number", "'heavy'"]),
+    "value before models": (linear("absent", more="parameters: {weight: heavy}\n"), ["'weight'", "'heavy'"]),
     "value of some layers": (
         f"merge_method: ties\n{BASED}models: [{{model: m1, parameters: {{density: [0.5, 1.5]}}}}]\n",
         ["'density'", "of at most 1", "1.5"],
@@ -101,7 +101,8 @@ RECIPES: dict[str, tuple[str, list[str]]] = {
     "two lists": (sliced("[0, 2]") + "models: [{model: m1}]\n", ["found models and slices"]),
     "a field": (linear("m1", more="base_modle: m0\n"), ["'base_modle'", "did you mean 'base_model'?"]),
     "a field inside": (
-        "merge_method: linear\nslices: [{sources: [{model: m1, layer_rnge: [0, 1]}]}]\n", ["did you mean 'layer_range'?"],
+        "merge_method: linear\nslices: [{sources: [{model: m1, layer_rnge: [0, 1]}]}]\n",
+        ["did you mean 'layer_range'?"],
     ),
     "no path of a model": ("merge_method: linear\nmodels: [{parameters: {weight: 1}}]\n", ["models[0]", "model"]),
     "a type": (linear("m1", more="dtype: float23\n"), ["dtype", "float23"]),

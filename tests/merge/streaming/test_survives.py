@@ -20,12 +20,12 @@ from tests.merge.streaming.llama import save_llama
 
 # The command with a pause before every piece that is written, long enough to come in between.
 SLOWLY = """
-import sys, time
+import os, sys, time
 from weightspace.checkpoint.unfinished import Unfinished
-write, pause, out = Unfinished.write, float(sys.argv[1]), sys.stdout
+write, pause = Unfinished.write, float(sys.argv[1])
 def slowly(self, *arguments):
     write(self, *arguments)
-    print("wrote", file=out, flush=True)
+    os.write(1, b"wrote\\n")
     time.sleep(pause)
 Unfinished.write = slowly
 {more}
@@ -34,6 +34,7 @@ from wsp.main import main
 main()
 """
 WITHOUT_FALLOCATE = "import os\ndel os.posix_fallocate"
+SAVED_AT_ONCE = "sys.modules['weightspace.merge.streaming.execute']._SAVED_EVERY = 0"
 LIMITED = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))"
 
 
@@ -151,7 +152,7 @@ def test_a_full_disk_is_found_before_the_work(folder, command, small_disk) -> No
 def test_a_disk_that_fills_up_in_the_middle(folder, command, small_disk) -> None:
     """Where the file system cannot reserve: what is whole is kept, and gone on with once there is room."""
     command.output = small_disk / "out"
-    process = command.start(more=WITHOUT_FALLOCATE)
+    process = command.start(more=f"{WITHOUT_FALLOCATE}\nimport weightspace.merge.streaming\n{SAVED_AT_ONCE}")
     command.failed(process, 1, "expected room for", "No space left", "run the same command again", "tensors are kept")
     assert hidden(small_disk)
     (small_disk / "ballast").unlink()
