@@ -167,8 +167,8 @@ def measure(arguments: Any, folder: Path) -> list[dict[str, Any]]:
 
 COLUMNS = {
     "method": "method", "moments": "moments", "output_bytes": "output, bytes", "work_seconds": "work, s",
-    "kills": "kills", "in_the_middle": "in the middle", "some_whole": "with some whole", "all_whole": "all whole", "over": "over",
-    "ended": "runs that ended",
+    "kills": "kills", "in_the_middle": "in the middle", "some_whole": "with some whole", "all_whole": "all whole",
+    "over": "over", "ended": "runs that ended",
     "resumed_tensors": "tensors found whole", "same_bytes": "same bytes", "inputs_unchanged": "inputs unchanged",
 }  # fmt: skip
 

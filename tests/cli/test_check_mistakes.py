@@ -30,7 +30,7 @@ def unreadable(monkeypatch) -> None:
 
 
 def shapes(layers: int = LAYERS, vocabulary: int = VOCABULARY, width: int = WIDTH) -> dict[str, tuple[int, ...]]:
-    found = {"model.embed_tokens.weight": (vocabulary, width)}
+    found: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocabulary, width)}
     for layer in range(layers):
         found |= {f"model.layers.{layer}.{name}.weight": (width, width) for name in ("q_proj", "o_proj", "up_proj")}
         found[f"model.layers.{layer}.norm.weight"] = (width,)
