@@ -77,15 +77,21 @@ def explain_os_errors(target: Path) -> Iterator[None]:
         raise _refused(target, int(code.group(1))) from error
 
 
-def exchange(temporary: Path, final: Path) -> None:
+def exchange(temporary: Path, final: Path, aside: Path | None = None) -> None:
     """Moves a folder to its place; one that is there is moved aside, and removed last.
+
+    Args:
+        temporary: The folder.
+        final: Its place.
+        aside: Where the one that is there goes, for those that would look there after a kill; else anywhere beside it.
 
     Raises:
         OSError: The disk or the folder refuses; then the one that was there is back.
     """
-    previous = _beside(final)
+    previous = aside or _beside(final)
     try:
         if final.exists():
+            shutil.rmtree(previous, ignore_errors=True)  # of an earlier try
             final.replace(previous)
         try:
             temporary.replace(final)

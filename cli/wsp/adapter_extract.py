@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,10 +11,12 @@ import typer
 from wsp import adapter_options, options
 from wsp.adapter_report import shown, tell
 from wsp.console import Console, counted
+from wsp.dry_run import DryRun
+from wsp.dry_run import tell as tell_dry_run
 from wsp.errors import reports_errors
 
 if TYPE_CHECKING:
-    from weightspace.checkpoint import Checkpoint
+    from weightspace.checkpoint import Checkpoint, TensorInfo
     from weightspace.source import Source
 
 
@@ -32,6 +35,7 @@ def extract(
         ),
     ] = None,
     arch: options.Arch = None,
+    dry_run: DryRun = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -61,6 +65,9 @@ def extract(
                 console.note(f"{checkpoint.path}: {note}")
             check_finite(checkpoint)
         layers = layers_of(_source(arch, first, second).build(meta=True))
+        if dry_run:
+            tell_dry_run(console, output, (_largest(second.info(name), rank) for name in second), at_most=True)
+            return
         recipe: dict[str, Any] = {
             "rank": rank,
             "energy": energy,
@@ -84,6 +91,19 @@ def extract(
         tell(console, output, result.adapter, told)
         console.line(f"lost of all differences: {result.error:.2%} of their norm")
         console.line(f"written to {output}")
+
+
+def _largest(info: TensorInfo, rank: int | None) -> TensorInfo:
+    """What a tensor may come to: its two factors, or the whole, in the type that is computed in."""
+    import math
+
+    import torch
+
+    rows = info.shape[0] if info.shape else 1
+    columns = math.prod(info.shape[1:])
+    low = min(rows, columns) if rank is None else min(rank, rows, columns)
+    elements = max(rows * columns, low * (rows + columns))
+    return replace(info, shape=(elements,), dtype=torch.promote_types(info.dtype, torch.float32))
 
 
 def _source(arch: str | None, base: Checkpoint, tuned: Checkpoint) -> Source:

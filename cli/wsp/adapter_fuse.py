@@ -10,6 +10,7 @@ import typer
 
 from wsp import adapter_options, options
 from wsp.console import Console, counted
+from wsp.dry_run import DryRun, stored, tell
 from wsp.errors import reports_errors
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def fuse(
     ],
     weight: adapter_options.Weight = None,
     drop: adapter_options.Drop = None,
+    dry_run: DryRun = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -38,7 +40,7 @@ def fuse(
     """
     console = Console(as_json=as_json, quiet=quiet)
     with console.owning_stdout():
-        from weightspace.checkpoint import check_finite, check_output, open_adapter, open_checkpoint
+        from weightspace.checkpoint import TensorInfo, check_finite, check_output, open_adapter, open_checkpoint
         from weightspace.merge.adapters import fuse as fused
 
         check_output(output, [base, *adapters])
@@ -53,6 +55,11 @@ def fuse(
         for name, shape in result.brought.items():
             known = tuple(checkpoint.info(name).shape) if name in checkpoint else "none"
             console.note(f"{name} {shape} is as the adapter brought it; the base has {known}")
+        if dry_run:
+            own = {name: result.tensors[name] for name in result.brought}
+            brought = {name: TensorInfo(tuple(tensor.shape), tensor.dtype) for name, tensor in own.items()}
+            tell(console, output, stored(checkpoint, brought))
+            return
         _write_fused(console, output, checkpoint, opened, result, {"weights": list(weights), "drop": without})
 
 

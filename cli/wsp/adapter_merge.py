@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wsp import adapter_options, options
 from wsp.adapter_report import shown, tell
 from wsp.console import Console, counted
+from wsp.dry_run import DryRun
+from wsp.dry_run import tell as tell_dry_run
 from wsp.errors import reports_errors
+
+if TYPE_CHECKING:
+    from weightspace.checkpoint import TensorInfo
 
 
 @reports_errors
@@ -34,6 +40,7 @@ def merge(
     energy: adapter_options.Energy = None,
     drop: adapter_options.Drop = None,
     seed: options.Seed = 0,
+    dry_run: DryRun = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -51,6 +58,10 @@ def merge(
         without = adapter_options.names("--drop", drop)
         weights = adapter_options.weights(weight, len(opened))
         given = adapter_options.settings(settings or []) | ({} if weights is None else {"weight": weights})
+        if dry_run:
+            infos = [_largest(name, each.tensors.info(name), rank) for each in opened for name in each.tensors]
+            tell_dry_run(console, output, infos, at_most=True)
+            return
         with console.progress("merging") as step:
             result = merge_adapters(
                 opened, method=method, options=given, rank=rank, energy=energy, drop=without, seed=seed,
@@ -69,3 +80,15 @@ def merge(
         )  # fmt: skip
         tell(console, output, result.adapter, {"adapters": [str(path) for path in adapters], **recipe})
         console.line(f"{counted(len(opened), 'adapter')} merged by {method}; written to {output}")
+
+
+def _largest(name: str, info: TensorInfo, rank: int | None) -> TensorInfo:
+    """What a tensor of an adapter may add to the merged one, in the type that is computed in."""
+    import math
+
+    import torch
+
+    elements = math.prod(info.shape)
+    if rank is not None and "lora_" in name:
+        elements *= math.ceil(rank / max(1, min(info.shape, default=1)))
+    return replace(info, shape=(elements,), dtype=torch.promote_types(info.dtype, torch.float32))

@@ -9,6 +9,7 @@ import typer
 
 from wsp import options
 from wsp.console import Console
+from wsp.dry_run import DryRun, stored, tell
 from wsp.errors import reports_errors
 from wsp.heap import give_back_when_freed
 from wsp.pair import PairRequest
@@ -67,6 +68,7 @@ def align(
     ] = None,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
+    dry_run: DryRun = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -82,10 +84,10 @@ def align(
         match_samples, options.names("--kinds", kinds), bound, memory, journal,
     )  # fmt: skip
     with console.owning_stdout():
-        _run(console, request, output, alignment)
+        _run(console, request, output, alignment, dry_run=dry_run)
 
 
-def _run(console: Console, request: PairRequest, output: Path, alignment_file: Path | None) -> None:
+def _run(console: Console, request: PairRequest, output: Path, alignment_file: Path | None, *, dry_run: bool) -> None:
     from weightspace.checkpoint import check_output, companions_of, write_checkpoint
     from wsp.aligning import align_pair, show_alignment
     from wsp.outputs import check_file
@@ -98,6 +100,9 @@ def _run(console: Console, request: PairRequest, output: Path, alignment_file: P
     if request.journal is not None:
         check_file(request.journal, [request.a, request.b, output])
     pair = opened(request, console, evaluates=False)
+    if dry_run:
+        tell(console, output, stored(pair.b), beside=(alignment_file, request.journal))
+        return
     result = align_pair(pair, console)
     provenance = pair.provenance("wsp align", result.recipe())
     write_checkpoint(

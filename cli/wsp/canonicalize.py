@@ -10,6 +10,7 @@ import typer
 
 from wsp import options
 from wsp.console import Console
+from wsp.dry_run import DryRun, stored, tell
 from wsp.errors import reports_errors
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def canonicalize(
         ),
     ] = _KINDS,
     seed: options.Seed = 0,
+    dry_run: DryRun = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -57,7 +59,7 @@ def canonicalize(
     console = Console(as_json=as_json, quiet=quiet)
     shape = options.positive_integers("--input-shape", input_shape)
     chosen = options.names("--kinds", kinds)
-    request = _Request(checkpoint, output, arch, activation, shape, chosen, seed)
+    request = _Request(checkpoint, output, arch, activation, shape, chosen, seed, dry_run)
     with console.owning_stdout():
         _run(console, request)
 
@@ -73,6 +75,7 @@ class _Request:
     input_shape: tuple[int, ...] | None
     kinds: tuple[str, ...]
     seed: int
+    dry_run: bool
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,9 @@ def _run(console: Console, request: _Request) -> None:
     _tell_inferred(console, request, network.source)
     if network.program is not None:
         require_verified(network, console, seed=request.seed)
+    if request.dry_run:
+        tell(console, request.output, stored(checkpoint))
+        return
     tensors = checkpoint.tensors()
     result = canonical_form(network.under_spec_names(tensors), network.spec, request.kinds)
     written = _under_own_names(network, tensors, result)

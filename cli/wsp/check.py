@@ -25,6 +25,7 @@ def check(
     base: options.Base = None,
     settings: options.Set = None,
     dtype: options.Dtype = None,
+    shard_size: options.ShardSize = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -37,4 +38,4 @@ def check(
         recipe = streamed.given_recipe(models)
         if recipe is None:
             recipe = streamed.recipe_of_flags(models, method, base=base, settings=settings or [], dtype=dtype, seed=0)
-        streamed.show_plan(console, streamed.prepared(recipe, models, output, console))
+        streamed.show_plan(console, streamed.prepared(recipe, models, output, console, shard_size=shard_size))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import ParamSpec
 
 import typer
@@ -18,7 +22,7 @@ from wsp.console import discard_stdout
 P = ParamSpec("P")
 
 EXPECTED_FAILURE = 1
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 
 _OS_ERRORS = {
     errno.ENOSPC: "no space left on the disk; free some or write elsewhere",
@@ -47,22 +51,50 @@ def reports_errors(command: Callable[P, None]) -> Callable[P, None]:
             with warnings.catch_warnings():
                 if not debug:
                     warnings.simplefilter("ignore")
-                command(*args, **kwargs)
+                with _ended_by_sigterm():
+                    command(*args, **kwargs)
         except BrokenPipeError:
             discard_stdout()
             raise typer.Exit(EXPECTED_FAILURE) from None
-        except KeyboardInterrupt:
-            typer.echo("wsp: interrupted; no output was left half-written", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+        except KeyboardInterrupt as error:
+            told = "; ".join(["interrupted; no output was left half-written", *_notes(error)])
+            typer.echo(f"wsp: {told}", err=True)
+            raise typer.Exit(TERMINATED if isinstance(error, _Terminated) else INTERRUPTED) from None
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise  # wrong usage: typer tells it and exits with 2
         except Exception as error:
             if debug:
                 traceback.print_exc(file=sys.stderr)
-            typer.echo(f"wsp: {' '.join(message_for(error).split())}", err=True)
+            told = "; ".join([message_for(error), *_notes(error)])
+            typer.echo(f"wsp: {' '.join(told.split())}", err=True)
             raise typer.Exit(EXPECTED_FAILURE) from None
 
     return wrapper
+
+
+class _Terminated(KeyboardInterrupt):
+    """The system, or another program, asks the command to end."""
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Lets a command tidy up on SIGTERM as it does on Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only there can signals be handled
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
 
 
 def message_for(error: Exception) -> str:

@@ -15,6 +15,7 @@ from wsp.aligning import AlignedPair, align_pair, on, show_alignment
 from wsp.averaging import averaged
 from wsp.console import Console
 from wsp.doubts import warn_of_data
+from wsp.dry_run import DryRun, stored, tell
 from wsp.errors import reports_errors
 from wsp.features import Merging, by_features, check_request
 from wsp.outcome import Outcome
@@ -48,9 +49,8 @@ def merge(
     base: options.Base = None,
     settings: options.Set = None,
     dtype: options.Dtype = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="With a recipe or a streamed method: check all, write nothing.")
-    ] = False,
+    shard_size: options.ShardSize = None,
+    dry_run: DryRun = False,
     arch: options.Arch = None,
     activation: options.Activation = None,
     input_shape: options.InputShape = None,
@@ -151,7 +151,7 @@ def merge(
                 models, method, base=base, settings=settings or [], dtype=dtype, seed=seed, more=more
             )
         if recipe is not None:
-            found = streamed.prepared(recipe, models, output, console, aligns=not dry_run)
+            found = streamed.prepared(recipe, models, output, console, aligns=not dry_run, shard_size=shard_size)
             if dry_run:
                 streamed.show_plan(console, found)
             else:
@@ -179,6 +179,11 @@ def merge(
         if repairs:
             repair.require_function(pair)
         warn_of_data(pair, console)
+        if dry_run:
+            apart_too = sizing is not None or until is not None  # then up to both side by side
+            infos = stored(pair.a) + (stored(pair.b) if apart_too else [])
+            tell(console, output, infos, at_most=apart_too)
+            return
         result = None if by_align == _AS_IT_IS else align_pair(pair, console)
         if merging is None or result is None:
             outcome = averaged(pair, result, console, t=t, samples=reset_samples, repairs=repairs)

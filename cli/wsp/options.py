@@ -38,6 +38,16 @@ Dtype = Annotated[
         help="Type of the merged weights: float16, bfloat16, float32, float64; else kept.",
     ),
 ]
+ShardSize = Annotated[
+    float | None,
+    typer.Option(
+        "--shard-size",
+        min=1e-6,
+        metavar="GB",
+        help="Of a streamed merge into a folder: the tensors in one file take no more. Default: 5.",
+        show_default=False,
+    ),
+]
 Arch = Annotated[
     str | None,
     typer.Option(

@@ -109,7 +109,13 @@ def fields_of_flags(
 
 
 def prepared(
-    recipe: Recipe, models: Sequence[Path], output: Path | None, console: Console, *, aligns: bool = False
+    recipe: Recipe,
+    models: Sequence[Path],
+    output: Path | None,
+    console: Console,
+    *,
+    aligns: bool = False,
+    shard_size: float | None = None,
 ) -> Prepared:
     """Checks everything that headers tell; paths in a recipe may be relative to it.
 
@@ -119,28 +125,33 @@ def prepared(
         output: Where the merged model goes; None where nothing is to be written.
         console: For alignments.
         aligns: Whether to align the models if the recipe says so, once all else is checked.
+        shard_size: GB of tensors in a file of a folder; None for the default.
 
     Raises:
         WeightspaceError: Something is missing or does not fit.
     """
-    from weightspace.merge.streaming import locate, prepare
+    from weightspace.merge.streaming import SHARD, locate, prepare
 
     folder = models[0].parent if models[0].suffix in _SUFFIXES else None
-    found = prepare(recipe, output, folder=folder)
+    most = SHARD if shard_size is None else int(shard_size * 1e9)
+    found = prepare(recipe, output, folder=folder, max_shard_bytes=most)
     if not aligns or recipe.align is None:
         return found
-    return prepare(recipe, output, folder=folder, aligned=aligned_models(recipe, locate(recipe, folder), console))
+    aligned = aligned_models(recipe, locate(recipe, folder), console)
+    return prepare(recipe, output, folder=folder, aligned=aligned, max_shard_bytes=most)
 
 
 def show_plan(console: Console, found: Prepared) -> None:
     """What would be done: the document and the table of a dry run."""
     plan, layout = found.plan, found.layout
+    for note in found.notes:
+        console.note(note)
     copied = sum(task.settings is None for task in plan.tasks)
     console.document(
         {
             "method": plan.method.name, "models": list(found.models), "base": found.recipe.base_model,
             "tensors": len(plan.tasks), "copied": copied, "files": dict(layout.sizes), "bytes": layout.nbytes,
-            "memory": found.memory, "notes": [*plan.notes, *console.notes],
+            "memory": found.memory, "notes": console.notes,
         }
     )  # fmt: skip
     rows = [(name, f"{size / _GIB:.3f}") for name, size in layout.sizes.items()]
@@ -154,8 +165,8 @@ def merge_streamed(console: Console, found: Prepared) -> None:
     """Computes, writes, and says what was done."""
     from weightspace.merge.streaming import merge_files
 
-    for note in found.plan.notes:
-        console.warn(note)
+    for note in found.notes:
+        console.note(note)
     with console.progress("merging") as step:
         written = merge_files(found, progress=step)
     plan = found.plan

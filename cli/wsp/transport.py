@@ -10,6 +10,7 @@ import typer
 
 from wsp import options
 from wsp.console import Console, counted
+from wsp.dry_run import DryRun, stored, tell
 from wsp.errors import reports_errors
 from wsp.pair import PairRequest
 
@@ -27,6 +28,7 @@ class _Request:
     output: Path
     scale: float
     pair: PairRequest
+    dry_run: bool
 
     @property
     def inputs(self) -> list[Path]:
@@ -61,6 +63,7 @@ def transport(
     std: options.Std = None,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
+    dry_run: DryRun = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -76,11 +79,11 @@ def transport(
         match_samples,
     )  # fmt: skip
     with console.owning_stdout():
-        _run(console, _Request(delta, output, scale, pair))
+        _run(console, _Request(delta, output, scale, pair, dry_run))
 
 
 def _run(console: Console, request: _Request) -> None:
-    from weightspace.checkpoint import check_output, is_adapter
+    from weightspace.checkpoint import check_output, is_adapter, open_adapter, open_checkpoint
     from wsp.aligning import align_pair, show_alignment
     from wsp.pair import opened
 
@@ -89,6 +92,11 @@ def _run(console: Console, request: _Request) -> None:
     if request.scale != 1.0 and carry is _carry_adapter:
         raise typer.BadParameter("an adapter has its own: set lora_alpha in its configuration", param_hint="--scale")
     pair = opened(request.pair, console, evaluates=False)
+    if request.dry_run:
+        adapted = carry is _carry_adapter
+        carried = open_adapter(request.delta).tensors if adapted else open_checkpoint(request.delta)
+        tell(console, request.output, stored(carried))
+        return
     result = align_pair(pair, console)
     told = carry(console, request, pair, result)
     document = {"delta": str(request.delta), "from": str(request.pair.b), "to": str(request.pair.a), **told}

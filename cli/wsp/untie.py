@@ -9,6 +9,7 @@ import typer
 
 from wsp import options
 from wsp.console import Console, counted
+from wsp.dry_run import DryRun, stored, tell
 from wsp.errors import reports_errors
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 def untie(
     checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="A transformers folder.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="The result: a new folder.")],
+    dry_run: DryRun = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -30,10 +32,10 @@ def untie(
     """
     console = Console(as_json=as_json, quiet=quiet)
     with console.owning_stdout():
-        _run(console, checkpoint, output)
+        _run(console, checkpoint, output, dry_run=dry_run)
 
 
-def _run(console: Console, path: Path, output: Path) -> None:
+def _run(console: Console, path: Path, output: Path, *, dry_run: bool) -> None:
     from weightspace.checkpoint import (
         Provenance,
         check_finite,
@@ -53,6 +55,10 @@ def _run(console: Console, path: Path, output: Path) -> None:
     result = untied_model(checkpoint)
     for note in result.notes:
         console.note(f"{checkpoint.path}: {note}")
+    if dry_run:
+        copies = {name: checkpoint.info(first) for name, first in result.copies.items()}
+        tell(console, output, stored(checkpoint, copies))
+        return
     recipe = {"copies": dict(result.copies), "preservation_error": result.preservation_error}
     write_checkpoint(
         output,

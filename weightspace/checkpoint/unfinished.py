@@ -1,12 +1,14 @@
 """A checkpoint that is written tensor by tensor, in any order, and goes on after it was killed.
 
-It lies beside its place under a name of its own, with a journal of what is done, and is moved there when it is whole.
+It lies beside its place in a hidden folder of its own (`leftover`): a journal of what is whole, and the files, which
+are moved to their place when all is. The journal goes last, so that a kill at any moment leaves all that was done.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
+import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,12 +17,14 @@ from pathlib import Path
 
 import torch
 
-from weightspace.atomic import exchange, explain_os_errors, flush
+from weightspace.atomic import exchange, flush
 from weightspace.checkpoint.guard import check_output, is_single_file
 from weightspace.checkpoint.layout import INDEX, Layout
-from weightspace.errors import OutputError
+from weightspace.checkpoint.leftover import JOURNAL, folder_of, locked_journal, taken_by
+from weightspace.errors import OutputError, WeightspaceError
 
-_JOURNAL = "journal"
+_FILES, _PREVIOUS = "files", "previous"
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Unfinished:
@@ -34,8 +38,15 @@ class Unfinished:
     def __init__(self, target: Path, folder: Path, layout: Layout, done: frozenset[str], journal: int) -> None:
         self.done, self.folder = done, folder
         self._target, self._layout, self._journal = target, layout, journal
-        self._files = {name: os.open(folder / name, os.O_RDWR) for name in layout.sizes}
+        self._files = {name: os.open(folder / _FILES / name, os.O_RDWR) for name in layout.sizes}
         self._written: list[str] = []
+        self._saved = len(done)
+
+    @property
+    def told(self) -> str:
+        """What there is of it, in a line."""
+        count = f"{self._saved:,} of {len(self._layout.places):,} tensors"
+        return f"{count} are kept in {self.folder}, from where the same command goes on"
 
     def write(self, name: str, start: int, values: torch.Tensor) -> None:
         """Writes some elements of a flattened tensor, from `start`; from any thread.
@@ -47,7 +58,7 @@ class Unfinished:
         assert values.dtype == place.info.dtype
         content = values.reshape(-1).contiguous().view(torch.uint8).numpy().data
         offset = place.offset + start * place.info.dtype.itemsize
-        with explain_os_errors(self._target):
+        with _explained(self._target, self.folder, self._layout):
             while content:
                 count = os.pwrite(self._files[place.file], content, offset)
                 content, offset = content[count:], offset + count
@@ -57,16 +68,22 @@ class Unfinished:
         self._written.append(name)
 
     def save(self) -> None:
-        """Makes what is whole survive a loss of power."""
+        """Makes what is whole survive a loss of power.
+
+        Raises:
+            OutputError: The disk refuses, or the folder is no longer there.
+        """
         count = len(self._written)
         names, self._written[:count] = self._written[:count], []
         if not names:
             return
-        with explain_os_errors(self._target):
+        with _explained(self._target, self.folder, self._layout):
+            (self.folder / JOURNAL).stat()  # what is written to a folder that was removed is lost
             for file in {self._layout.places[name].file for name in names}:
                 os.fdatasync(self._files[file])
-            os.write(self._journal, "".join(f"{name}\n" for name in names).encode())
+            os.write(self._journal, "".join(f"{json.dumps(name)}\n" for name in names).encode())
             os.fdatasync(self._journal)
+            self._saved += len(names)
 
     def complete(self, texts: Mapping[str, str], companions: Sequence[Path] = ()) -> list[Path]:
         """Adds the small files and moves everything to its place.
@@ -82,26 +99,33 @@ class Unfinished:
             OutputError: The disk refuses.
         """
         self.save()
-        self.close()
         beside = {} if self._layout.index is None else {INDEX: self._layout.index}
-        with explain_os_errors(self._target):
+        content = self.folder / _FILES
+        with _explained(self._target, self.folder, self._layout):
             for companion in companions:
-                shutil.copyfile(companion, self.folder / companion.name)
+                shutil.copyfile(companion, content / companion.name)
             for name, text in {**beside, **texts}.items():
-                (self.folder / name).write_text(text, encoding="utf-8")
-            (self.folder / _JOURNAL).unlink()
-            for path in self.folder.iterdir():
-                flush(path)
-            flush(self.folder)
+                (content / name).write_text(text, encoding="utf-8")
             names = [*self._layout.sizes, *beside, *dict.fromkeys([*(path.name for path in companions), *texts])]
-            if is_single_file(self._target):
-                for name in names:
-                    (self.folder / name).replace(self._target.with_name(name))
-                self.folder.rmdir()
-                flush(self._target.parent)
-                return [self._target.with_name(name) for name in names]
-            exchange(self.folder, self._target)
-        return [self._target / name for name in names]
+            for path in content.iterdir():
+                if path.name in names:
+                    flush(path)
+                else:
+                    path.unlink()  # a companion that an earlier run found
+            flush(content)
+            places = self._moved(content, names)
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.close()
+        return places
+
+    def _moved(self, content: Path, names: Sequence[str]) -> list[Path]:
+        if not is_single_file(self._target):
+            exchange(content, self._target, self.folder / _PREVIOUS)
+            return [self._target / name for name in names]
+        for name in reversed(names):  # the weights last: where they are, all is
+            (content / name).replace(self._target.with_name(name))
+        flush(self._target.parent)
+        return [self._target.with_name(name) for name in names]
 
     def close(self) -> None:
         """Lets go of the files."""
@@ -117,6 +141,8 @@ def unfinished(
 ) -> Iterator[Unfinished]:
     """Opens the output of a task, or goes on with it where it was left.
 
+    What ends it before it is whole (the disk, or the user) is told what is kept, by a note of the exception.
+
     Args:
         target: Where the checkpoint goes in the end: a `.safetensors` file, or a folder.
         layout: Its files.
@@ -124,53 +150,64 @@ def unfinished(
         inputs: Files and folders that are read.
 
     Raises:
-        OutputError: See `check_output`; or another process writes it, or the disk refuses.
+        OutputError: See `check_output`; or another process writes to the same target, or the disk refuses.
     """
     path = Path(target)
     check_output(path, inputs)
     final = path.resolve()
-    folder = final.with_name(f".{final.name[:100]}.{key[:16]}.unfinished")
-    with explain_os_errors(path):
-        folder.mkdir(exist_ok=True)
-        journal = os.open(folder / _JOURNAL, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    folder = folder_of(final, key)
+    with _explained(final, folder, layout):
+        (folder / _FILES).mkdir(parents=True, exist_ok=True)
+        journal = locked_journal(final, folder)
         try:
-            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            output = Unfinished(final, folder, layout, _resumed(folder, layout, journal), journal)
+        except BaseException:
             os.close(journal)
-            raise OutputError(
-                f"{path}: expected to be the only one that writes it, found another process at the same; wait for it"
-            ) from None
-        try:
-            done = _resumed(folder, layout, journal)
-        except OSError:
-            if not (folder / _JOURNAL).stat().st_size:  # nothing to go on from
-                shutil.rmtree(folder, ignore_errors=True)
             raise
-    output = Unfinished(final, folder, layout, done, journal)
     try:
         yield output
-    finally:
+    except (OSError, OutputError, KeyboardInterrupt) as error:
         with contextlib.suppress(OSError, OutputError):
-            if output._files:  # not complete: keep what is whole
-                output.save()
+            output.save()
+        if folder.exists():
+            error.add_note(output.told)
+        raise
+    except WeightspaceError:  # as the same recipe and models would give again
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
         output.close()
 
 
 def _resumed(folder: Path, layout: Layout, journal: int) -> frozenset[str]:
     """Names of the tensors that are whole; files that are not yet there are made."""
-    listed = (folder / _JOURNAL).read_text(encoding="utf-8")
-    whole = listed[: listed.rfind("\n") + 1]  # a last line without an end was being written
-    os.truncate(journal, len(whole.encode()))
-    done = {name for name in whole.splitlines() if name in layout.places}
-    for name, header in layout.headers.items():
-        path = folder / name
-        if _begins_with(path, header, layout.sizes[name]):
-            continue
-        done -= {tensor for tensor in done if layout.places[tensor].file == name}
-        with path.open("wb") as file:
-            file.write(header)
-            _reserve(file.fileno(), layout.sizes[name])
+    listed = (folder / JOURNAL).read_bytes()
+    whole = listed[: listed.rfind(b"\n") + 1]  # a last line without an end was being written
+    os.truncate(journal, len(whole))
+    done = _listed(whole) & layout.places.keys()
+    try:
+        for name, header in layout.headers.items():
+            path = folder / _FILES / name
+            if _begins_with(path, header, layout.sizes[name]):
+                continue
+            done -= {tensor for tensor in done if layout.places[tensor].file == name}
+            with path.open("wb") as file:
+                file.write(header)
+                _reserve(file.fileno(), layout.sizes[name])
+    except BaseException:
+        if not whole:  # nothing to go on from
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     return frozenset(done)
+
+
+def _listed(journal: bytes) -> set[str]:
+    """Names in a journal, a JSON text in each line: names may hold anything, ends of lines too."""
+    found = set()
+    for line in journal.splitlines():
+        with contextlib.suppress(ValueError):  # what a loss of power left
+            found.add(json.loads(line))
+    return found
 
 
 def _begins_with(path: Path, header: bytes, size: int) -> bool:
@@ -186,3 +223,21 @@ def _reserve(descriptor: int, size: int) -> None:
         os.posix_fallocate(descriptor, 0, size)
     else:
         os.ftruncate(descriptor, size)
+
+
+@contextlib.contextmanager
+def _explained(target: Path, folder: Path, layout: Layout) -> Iterator[None]:
+    """Turns a refusal of the operating system into one line about `target`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            expected = f"room for {layout.nbytes:,} bytes in {target.parent}"
+            free = shutil.disk_usage(target.parent).free + taken_by(folder)
+            found = f"{os.strerror(error.errno)}, {free:,} bytes at hand"
+            advice = "make room and run the same command again"
+        else:
+            expected = "to write it"
+            found = os.strerror(error.errno or 0) + (f" ({error.filename})" if error.filename else "")
+            advice = "see to it and run the same command again"
+        raise OutputError(f"{target}: expected {expected}, found: {found}; {advice}") from error

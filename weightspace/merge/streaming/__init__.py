@@ -1,13 +1,14 @@
 """Merges that hold no more than some pieces of the models in memory."""
 
 from weightspace.merge.streaming.execute import execute
-from weightspace.merge.streaming.files import Prepared, Written, locate, merge_files, prepare
+from weightspace.merge.streaming.files import SHARD, Prepared, Written, locate, merge_files, prepare
 from weightspace.merge.streaming.layers import Layers, layers_of
 from weightspace.merge.streaming.lazily import Lazily
 from weightspace.merge.streaming.plan import DTYPES, Model, Plan, Task, plan_merge
 
 __all__ = [
     "DTYPES",
+    "SHARD",
     "Layers",
     "Lazily",
     "Model",

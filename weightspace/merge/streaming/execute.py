@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol
@@ -22,6 +24,10 @@ from weightspace.merge.methods.run import CHUNK, merged_chunks
 from weightspace.merge.streaming.plan import Model, Plan, Task
 
 _SAVED_EVERY = 1.0  # seconds: what a kill may cost
+
+
+class _StoppedError(Exception):
+    """Another tensor has failed, or the user has had enough."""
 
 
 class Output(Protocol):
@@ -67,13 +73,14 @@ def execute(
     total = sum(task.info.nbytes for task in plan.tasks)
     done = total - sum(task.info.nbytes for task in left)
     count = workers or threads()
+    stop, saved = threading.Event(), time.monotonic()
     with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         running: set[Future[Task]] = set()
         waiting = iter(left)
         try:
             while True:
                 for task in waiting:
-                    running.add(pool.submit(_compute, plan, task, models, output))
+                    running.add(pool.submit(_compute, plan, task, models, output, stop))
                     if len(running) > count:
                         break
                 if not running:
@@ -84,8 +91,11 @@ def execute(
                     done += task.info.nbytes
                     if progress is not None:
                         progress(done, total, task.name)
-                output.save()
+                if time.monotonic() - saved >= _SAVED_EVERY:  # the disk takes longer than a small tensor
+                    output.save()
+                    saved = time.monotonic()
         finally:
+            stop.set()
             pool.shutdown(cancel_futures=True)
     output.save()
 
@@ -95,11 +105,12 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _compute(plan: Plan, task: Task, models: Mapping[str, Model], output: Output) -> Task:
+def _compute(plan: Plan, task: Task, models: Mapping[str, Model], output: Output, stop: threading.Event) -> Task:
     if task.info.nbytes:
-        for start, values in _results(plan.method, plan.seed, task, models):
+        for start, values in _results(plan.method, plan.seed, task, models, stop):
             written = values.to(task.info.dtype)
-            if not bool(written.sum().isfinite()):
+            # 8-bit types have no sums
+            if not bool((written.float() if written.dtype.itemsize == 1 else written).sum().isfinite()):
                 _check_finite(task, models, start, written)
             output.write(task.name, start, written)
     output.finished(task.name)
@@ -108,28 +119,39 @@ def _compute(plan: Plan, task: Task, models: Mapping[str, Model], output: Output
 
 def _check_finite(task: Task, models: Mapping[str, Model], start: int, values: Tensor) -> None:
     """Refuses numbers that are not finite, and says where they come from. A sum alone may overflow."""
-    if bool(torch.isfinite(values).all()):
+    if _finite(values):
         return
     for model, name in (*task.sources, *(() if task.base is None else (task.base,))):
-        if not bool(torch.isfinite(models[model].piece(name, start, start + len(values))).all()):
+        if not _finite(models[model].piece(name, start, start + len(values))):
             raise MergeError(f"{model}: tensor '{name}': expected finite numbers, found others; use another checkpoint")
     raise MergeError(
         f"tensor '{task.name}': expected finite results in {task.info.dtype}, found others; use a wider dtype"
     )
 
 
-def _results(method: MergeMethod, seed: int, task: Task, models: Mapping[str, Model]) -> Iterator[tuple[int, Tensor]]:
+def _finite(values: Tensor) -> bool:
+    numbers = values.float() if values.dtype.itemsize == 1 else values
+    return bool(torch.isfinite(numbers).all())
+
+
+def _results(
+    method: MergeMethod, seed: int, task: Task, models: Mapping[str, Model], stop: threading.Event
+) -> Iterator[tuple[int, Tensor]]:
     """The merged elements of a tensor, piece by piece: where they begin, and they themselves."""
     if task.settings is None:
         model, name = task.sources[0]
         count = math.prod(task.info.shape)
         for start in range(0, count, CHUNK):
+            if stop.is_set():
+                raise _StoppedError
             yield start, models[model].piece(name, start, min(start + CHUNK, count))
         return
     sources, base = task.sources, task.base
 
-    def read(start: int, stop: int) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        tensors = tuple(models[model].piece(name, start, stop) for model, name in sources)
-        return tensors, None if base is None else models[base[0]].piece(base[1], start, stop)
+    def read(start: int, end: int) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        if stop.is_set():
+            raise _StoppedError
+        tensors = tuple(models[model].piece(name, start, end) for model, name in sources)
+        return tensors, None if base is None else models[base[0]].piece(base[1], start, end)
 
     yield from merged_chunks(method, task.settings, task.info.shape, read, drawing(seed, task.name))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -14,11 +15,14 @@ import weightspace
 from weightspace.checkpoint import Checkpoint, Provenance, check_output, companions_of, open_checkpoint
 from weightspace.checkpoint.guard import CARD, FOLDER_PROVENANCE, RECIPE, is_single_file, sidecar_of
 from weightspace.checkpoint.layout import Layout, lay_out
+from weightspace.checkpoint.leftover import leftovers
 from weightspace.checkpoint.unfinished import unfinished
+from weightspace.errors import CheckpointError, MergeError
 from weightspace.merge.methods.run import CHUNK
 from weightspace.merge.recipe.read import recipe_text
 from weightspace.merge.recipe.recipe import Recipe
 from weightspace.merge.streaming.card import model_card
+from weightspace.merge.streaming.checked import check_recipe
 from weightspace.merge.streaming.config import merged_config
 from weightspace.merge.streaming.execute import execute, threads
 from weightspace.merge.streaming.layers import layers_of
@@ -38,7 +42,8 @@ class Prepared:
         aligned: Those of them that are read in other coordinates.
         plan: What is to be computed.
         layout: What is to be written.
-        key: What the result depends on, as hexadecimal digits.
+        state: Files of the models as they were opened: model, file, bytes, time of the last change.
+        notes: What the user ought to know, one line each.
     """
 
     recipe: Recipe
@@ -47,7 +52,13 @@ class Prepared:
     aligned: Mapping[str, Model]
     plan: Plan
     layout: Layout
-    key: str
+    state: tuple[tuple[str, Path, int, int], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """What the result depends on, as hexadecimal digits: the recipe, the files, and this version."""
+        return _key(self.recipe, self.state, self.layout)
 
     @property
     def first(self) -> Checkpoint:
@@ -100,11 +111,14 @@ def prepare(
 
     Raises:
         CheckpointError: A model cannot be opened.
-        MergeError: The recipe does not fit the models.
+        MergeError: The recipe is wrong, which is found before any model is opened, or does not fit the models.
         OutputError: The output cannot be written.
     """
     path = Path("merged" if output is None else output)
+    check_recipe(recipe)
     located = locate(recipe, folder)
+    if recipe.data is not None and not Path(recipe.data.path).exists():
+        raise MergeError(f"data: expected examples in {recipe.data.path}, found no such file or folder; check the path")
     if output is not None:
         check_output(path, [*located.values()])
     models = {name: open_checkpoint(place) for name, place in located.items()}
@@ -113,7 +127,15 @@ def prepare(
         plan.infos, plan.aliases, single=path.name if is_single_file(path) else "model.safetensors",
         max_shard_bytes=None if is_single_file(path) else max_shard_bytes,
     )  # fmt: skip
-    return Prepared(recipe, path, models, aligned or {}, plan, layout, _key(recipe, models, layout))
+    state = _state(models)
+    notes = [f"{model.path}: {note}" for model in models.values() for note in model.notes] + [*plan.notes]
+    if output is not None:
+        notes += [
+            f"{left.folder}: an unfinished merge by another recipe or of other inputs, {left.nbytes:,} bytes; "
+            "remove the folder if nobody goes on with it"
+            for left in leftovers(path, _key(recipe, state, layout))
+        ]
+    return Prepared(recipe, path, models, aligned or {}, plan, layout, state, tuple(notes))
 
 
 def merge_files(
@@ -128,25 +150,49 @@ def merge_files(
 
     Raises:
         MergeError: A result is not finite.
+        CheckpointError: A file was written to while it was read.
         OutputError: The disk refuses.
     """
     models, output = prepared.models, prepared.output
     texts, companions = _beside(prepared)
-    with (
-        ThreadPoolExecutor(1) as hashing,
-        unfinished(output, prepared.layout, prepared.key, [model.path for model in models.values()]) as unready,
-    ):
-        hashes = {name: hashing.submit(model.sha256) for name, model in models.items()}
-        try:
-            execute(prepared.plan, prepared.read, unready, progress=progress)
-        except BaseException:
-            hashing.shutdown(wait=False, cancel_futures=True)
-            raise
-        inputs = {name: future.result() for name, future in hashes.items()}
+    with unfinished(output, prepared.layout, prepared.key, [model.path for model in models.values()]) as unready:
+        hashes = _hashed(models)
+        execute(prepared.plan, prepared.read, unready, progress=progress)
+        inputs = hashes.result()
+        _check_unchanged(prepared)
         provenance = Provenance(command, _as_json(prepared.recipe), inputs, seed=prepared.recipe.seed)
         name = sidecar_of(output).name if is_single_file(output) else FOLDER_PROVENANCE
         files = unready.complete({**texts, name: provenance.to_json(indent=2) + "\n"}, companions)
         return Written(tuple(files), len(unready.done), inputs)
+
+
+def _hashed(models: Mapping[str, Checkpoint]) -> Future[dict[str, str]]:
+    """SHA-256 of every model, by a thread that nobody waits for when the merge breaks off."""
+    found: Future[dict[str, str]] = Future()
+
+    def hashing() -> None:
+        try:
+            found.set_result({name: model.sha256() for name, model in models.items()})
+        except BaseException as error:
+            found.set_exception(error)
+
+    threading.Thread(target=hashing, daemon=True).start()
+    return found
+
+
+def _check_unchanged(prepared: Prepared) -> None:
+    """Refuses files that were written to while they were read.
+
+    Raises:
+        CheckpointError: Naming the model.
+    """
+    for before, now in zip(prepared.state, _state(prepared.models), strict=True):
+        if before != now:
+            name, file, *_ = before
+            raise CheckpointError(
+                f"{name}: expected it unchanged during the merge, found {file} written to; nothing was written: "
+                "merge again when it is whole"
+            )
 
 
 def locate(recipe: Recipe, folder: Path | None = None) -> dict[str, Path]:
@@ -167,13 +213,17 @@ def _located(name: str, folder: Path | None) -> Path:
     return path
 
 
-def _key(recipe: Recipe, models: Mapping[str, Checkpoint], layout: Layout) -> str:
-    """What the result depends on: the recipe, the files as they are now, and this version."""
-    files = [
-        (name, str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns)
-        for name, model in models.items()
-        for file in model.files
-    ]
+def _state(models: Mapping[str, Checkpoint]) -> tuple[tuple[str, Path, int, int], ...]:
+    found = []
+    for name, model in models.items():
+        for file in model.files:
+            known = file.stat()
+            found.append((name, file.resolve(), known.st_size, known.st_mtime_ns))
+    return tuple(found)
+
+
+def _key(recipe: Recipe, state: tuple[tuple[str, Path, int, int], ...], layout: Layout) -> str:
+    files = [(name, str(file), *known) for name, file, *known in state]
     text = json.dumps([_as_json(recipe), files, sorted(layout.sizes.items()), weightspace.__version__])
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -15,10 +15,11 @@ from weightspace.checkpoint import TensorInfo
 from weightspace.errors import MergeError
 from weightspace.merge.methods.method import MergeMethod
 from weightspace.merge.methods.option import Settings, Value
-from weightspace.merge.methods.registry import MERGE_METHODS, known_merge_method
+from weightspace.merge.methods.registry import known_merge_method
 from weightspace.merge.methods.settings import settings_of
 from weightspace.merge.recipe.recipe import InputModel, InputSlice, Module, OutputSlice, Parameters, Recipe
 from weightspace.merge.recipe.setting import value_at
+from weightspace.merge.streaming.checked import check_recipe
 from weightspace.merge.streaming.layers import Layers, layers_of
 
 DTYPES = {
@@ -117,10 +118,10 @@ class _Where:
 class _Planner:
     def __init__(self, recipe: Recipe, models: Mapping[str, Model]) -> None:
         self._recipe, self._models = recipe, models
+        self._notes = check_recipe(recipe)
         self._method = known_merge_method(recipe.merge_method)
         self._aliases = dict(models[recipe.referenced[0]].aliases())
         self._stacks = layers_of(models[recipe.referenced[0]])
-        self._notes = self._without_effect()
 
     def plan(self) -> Plan:
         tasks: dict[str, Task] = {}
@@ -140,7 +141,8 @@ class _Planner:
         order = {name: at for at, name in enumerate(first)}
         ordered = sorted(tasks.values(), key=lambda task: order.get(task.name, len(order)))
         aliases = {alias: name for alias, name in self._aliases.items() if name in tasks and alias not in tasks}
-        return Plan(self._method, tuple(ordered), aliases, origins, self._recipe.seed, self._notes)
+        notes = (*self._notes, *self._left_out(), *_copied(ordered))
+        return Plan(self._method, tuple(ordered), aliases, origins, self._recipe.seed, notes)
 
     # ------------------------------------------------------------------ what the recipe lists
 
@@ -238,6 +240,11 @@ class _Planner:
                     f"{model}: tensor '{own}': expected shape {like.shape} as in {first}, found {info.shape}; "
                     f"{_advice(like.shape, info.shape)}"
                 )
+            if info.dtype.is_floating_point != like.dtype.is_floating_point:
+                raise MergeError(
+                    f"{model}: tensor '{own}': expected numbers such as {like.dtype} as in {first}, "
+                    f"found {info.dtype}; convert it first"
+                )
         if not like.dtype.is_floating_point:
             return Task(name, like, ((first, names[first]),), None, None)
         wanted = self._recipe.out_dtype or self._recipe.dtype
@@ -260,6 +267,19 @@ class _Planner:
                 "architecture"
             )
         return self._models[model].info(name)
+
+    def _left_out(self) -> list[str]:
+        """Notes on tensors that the first model lacks, which the merged model then lacks as well."""
+        if self._recipe.models is None:
+            return []  # slices leave out what they do not name
+        first, *others = self._recipe.referenced
+        notes = []
+        for name in others:
+            tied = self._models[name].aliases()
+            more = [each for each in self._models[name] if each not in self._models[first] and each not in tied]
+            if more:
+                notes.append(f"{name}: left out are {_some(more)}, which {first} does not have")
+        return notes
 
     # ------------------------------------------------------------------ options
 
@@ -287,45 +307,20 @@ class _Planner:
                     return value
         return None
 
-    def _without_effect(self) -> tuple[str, ...]:
-        """Notes on options of other methods, which have no effect here.
 
-        Raises:
-            MergeError: An option that no method has.
-        """
-        known = [option.name for option in self._method.options]
-        others = {option.name for method in MERGE_METHODS.values() for option in method.options}
-        notes = {}
-        for name in dict.fromkeys(name for parameters in _all_parameters(self._recipe) for name in parameters):
-            if name in known:
-                continue
-            listed = f"'{self._method.name}' ({', '.join(known) or 'none'})"
-            if name not in others:
-                raise MergeError(f"parameter '{name}': expected one of method {listed}{_near(name, known)}")
-            notes[name] = f"parameter '{name}' has no effect: it is none of method {listed}"
-        return tuple(notes.values())
+def _copied(tasks: Sequence[Task]) -> list[str]:
+    """A note on tensors that have no mean."""
+    copied = [task for task in tasks if not task.info.dtype.is_floating_point]
+    if not copied:
+        return []
+    models = ", ".join(dict.fromkeys(task.sources[0][0] for task in copied))
+    return [f"not of real numbers, and so copied from {models}: {_some([task.name for task in copied])}"]
 
 
-def _all_parameters(recipe: Recipe) -> Iterator[Parameters]:
-    modules = [
-        Module(slices=recipe.slices, models=recipe.models, parameters=recipe.parameters),
-        *(recipe.modules or {}).values(),
-    ]
-    for module in modules:
-        yield module.parameters or {}
-        for each in module.models or ():
-            yield each.parameters or {}
-        for output in module.slices or ():
-            yield output.parameters or {}
-            for source in output.sources:
-                yield source.parameters or {}
-
-
-def _near(name: str, known: Sequence[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+def _some(names: Sequence[str]) -> str:
+    """The first of many names, and how many there are."""
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return ", ".join(f"'{name}'" for name in names[:3]) + more
 
 
 def _is_embedding(name: str) -> bool:
