@@ -25,6 +25,7 @@ def check(
     base: options.Base = None,
     settings: options.Set = None,
     dtype: options.Dtype = None,
+    tokenizer: options.Vocabulary = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -35,6 +36,9 @@ def check(
     console = Console(as_json=as_json, quiet=quiet)
     with console.owning_stdout():
         recipe = streamed.given_recipe(models)
+        streamed.check_tokenizer(tokenizer, recipe)
         if recipe is None:
-            recipe = streamed.recipe_of_flags(models, method, base=base, settings=settings or [], dtype=dtype, seed=0)
+            recipe = streamed.recipe_of_flags(
+                models, method, base=base, settings=settings or [], dtype=dtype, seed=0, tokenizer=tokenizer
+            )
         streamed.show_plan(console, streamed.prepared(recipe, models, output, console))

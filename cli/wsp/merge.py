@@ -48,6 +48,7 @@ def merge(
     base: options.Base = None,
     settings: options.Set = None,
     dtype: options.Dtype = None,
+    tokenizer: options.Vocabulary = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With a recipe or a streamed method: check all, write nothing.")
     ] = False,
@@ -145,10 +146,18 @@ def merge(
         from weightspace.checkpoint import check_output
 
         recipe = streamed.given_recipe(models)
+        streamed.check_tokenizer(tokenizer, recipe, method if method in _OF_NETWORKS else None)
         if recipe is None and method not in _OF_NETWORKS:
             more = streamed.fields_of_flags(align, kinds, restarts, match_samples, data, mean, std, arch)
             recipe = streamed.recipe_of_flags(
-                models, method, base=base, settings=settings or [], dtype=dtype, seed=seed, more=more
+                models,
+                method,
+                base=base,
+                settings=settings or [],
+                dtype=dtype,
+                seed=seed,
+                tokenizer=tokenizer,
+                more=more,
             )
         if recipe is not None:
             found = streamed.prepared(recipe, models, output, console, aligns=not dry_run)

@@ -18,7 +18,8 @@ from weightspace.errors import MergeError
 from weightspace.merge.methods.chunk import Chunk, drawing
 from weightspace.merge.methods.method import Measured, MergeMethod
 from weightspace.merge.methods.whole import CHUNK, chunk_length, computed
-from weightspace.merge.streaming.plan import Model, Plan, Task
+from weightspace.merge.streaming.model import Model
+from weightspace.merge.streaming.plan import Plan, Task
 
 _SAVED_EVERY = 1.0  # seconds: what a kill may cost
 

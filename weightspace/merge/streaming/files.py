@@ -11,18 +11,17 @@ from os import PathLike
 from pathlib import Path
 
 import weightspace
-from weightspace.checkpoint import Checkpoint, Provenance, check_output, companions_of, open_checkpoint
-from weightspace.checkpoint.guard import CARD, FOLDER_PROVENANCE, RECIPE, is_single_file, sidecar_of
+from weightspace.checkpoint import Checkpoint, Provenance, check_output, open_checkpoint
+from weightspace.checkpoint.guard import FOLDER_PROVENANCE, is_single_file, sidecar_of
 from weightspace.checkpoint.layout import Layout, lay_out
 from weightspace.checkpoint.unfinished import unfinished
 from weightspace.merge.methods.whole import CHUNK
-from weightspace.merge.recipe.read import recipe_text
 from weightspace.merge.recipe.recipe import Recipe
-from weightspace.merge.streaming.card import model_card
-from weightspace.merge.streaming.config import merged_config
+from weightspace.merge.streaming.beside import beside
 from weightspace.merge.streaming.execute import execute, threads
-from weightspace.merge.streaming.layers import layers_of
-from weightspace.merge.streaming.plan import Model, Plan, plan_merge
+from weightspace.merge.streaming.model import Model
+from weightspace.merge.streaming.plan import Plan, plan_merge
+from weightspace.merge.streaming.vocabulary import MergedVocabulary, merged_vocabulary, shared
 
 SHARD = 5_000_000_000  # bytes of tensors in a file
 
@@ -35,29 +34,27 @@ class Prepared:
         recipe: The recipe.
         output: Where the merged checkpoint goes.
         models: Every model that it names, the base first.
-        aligned: Those of them that are read in other coordinates.
+        read: What tensors are read from, by the name of the model: aligned, and with the merged vocabulary.
         plan: What is to be computed.
         layout: What is to be written.
         key: What the result depends on, as hexadecimal digits.
+        vocabulary: The vocabulary, where the recipe says one.
+        texts: Small files of a folder that the merge writes: by name what they say.
+        companions: Those that it copies.
+        notes: What the user ought to know, one line each.
     """
 
     recipe: Recipe
     output: Path
     models: Mapping[str, Checkpoint]
-    aligned: Mapping[str, Model]
+    read: Mapping[str, Model]
     plan: Plan
     layout: Layout
     key: str
-
-    @property
-    def first(self) -> Checkpoint:
-        """The base, or the first model."""
-        return next(iter(self.models.values()))
-
-    @property
-    def read(self) -> dict[str, Model]:
-        """What tensors are read from, by the name of the model."""
-        return {**self.models, **self.aligned}
+    vocabulary: MergedVocabulary | None
+    texts: Mapping[str, str]
+    companions: tuple[Path, ...]
+    notes: tuple[str, ...]
 
     @property
     def memory(self) -> int:
@@ -89,7 +86,7 @@ def prepare(
     aligned: Mapping[str, Model] | None = None,
     max_shard_bytes: int = SHARD,
 ) -> Prepared:
-    """Opens the models of a recipe and plans the merge; reads headers alone.
+    """Opens the models of a recipe and plans the merge; reads headers, configurations and tokenizers alone.
 
     Args:
         recipe: The recipe.
@@ -102,18 +99,25 @@ def prepare(
         CheckpointError: A model cannot be opened.
         MergeError: The recipe does not fit the models.
         OutputError: The output cannot be written.
+        SourceError: The recipe needs tokenizers, and the package for them is not installed.
     """
     path = Path("merged" if output is None else output)
     located = locate(recipe, folder)
     if output is not None:
         check_output(path, [*located.values()])
     models = {name: open_checkpoint(place) for name, place in located.items()}
-    plan = plan_merge(recipe, {**models, **(aligned or {})})
+    read: dict[str, Model] = {**models, **(aligned or {})}
+    vocabulary = merged_vocabulary(recipe, models, read, folder)
+    if vocabulary is not None:
+        read = {**shared(read, vocabulary.rows, vocabulary.embeddings)}
+    plan = plan_merge(recipe, read)
     layout = lay_out(
         plan.infos, plan.aliases, single=path.name if is_single_file(path) else "model.safetensors",
         max_shard_bytes=None if is_single_file(path) else max_shard_bytes,
     )  # fmt: skip
-    return Prepared(recipe, path, models, aligned or {}, plan, layout, _key(recipe, models, layout))
+    texts, companions, notes = beside(recipe, path, models, plan, vocabulary)
+    key = _key(recipe, models, layout, vocabulary)
+    return Prepared(recipe, path, models, read, plan, layout, key, vocabulary, texts, companions, plan.notes + notes)
 
 
 def merge_files(
@@ -131,7 +135,6 @@ def merge_files(
         OutputError: The disk refuses.
     """
     models, output = prepared.models, prepared.output
-    texts, companions = _beside(prepared)
     with (
         ThreadPoolExecutor(1) as hashing,
         unfinished(output, prepared.layout, prepared.key, [model.path for model in models.values()]) as unready,
@@ -145,7 +148,7 @@ def merge_files(
         inputs = {name: future.result() for name, future in hashes.items()}
         provenance = Provenance(command, _as_json(prepared.recipe), inputs, seed=prepared.recipe.seed)
         name = sidecar_of(output).name if is_single_file(output) else FOLDER_PROVENANCE
-        files = unready.complete({**texts, name: provenance.to_json(indent=2) + "\n"}, companions)
+        files = unready.complete({**prepared.texts, name: provenance.to_json(indent=2) + "\n"}, prepared.companions)
         return Written(tuple(files), len(unready.done), inputs)
 
 
@@ -167,29 +170,16 @@ def _located(name: str, folder: Path | None) -> Path:
     return path
 
 
-def _key(recipe: Recipe, models: Mapping[str, Checkpoint], layout: Layout) -> str:
+def _key(recipe: Recipe, models: Mapping[str, Checkpoint], layout: Layout, vocabulary: MergedVocabulary | None) -> str:
     """What the result depends on: the recipe, the files as they are now, and this version."""
     files = [
         (name, str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns)
         for name, model in models.items()
         for file in model.files
     ]
-    text = json.dumps([_as_json(recipe), files, sorted(layout.sizes.items()), weightspace.__version__])
+    tokens = None if vocabulary is None else vocabulary.key
+    text = json.dumps([_as_json(recipe), files, sorted(layout.sizes.items()), tokens, weightspace.__version__])
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _beside(prepared: Prepared) -> tuple[dict[str, str], list[Path]]:
-    """The small files of a folder: those that are written, and those that are copied from the base."""
-    if is_single_file(prepared.output):
-        return {}, []
-    recipe, plan, config = prepared.recipe, prepared.plan, prepared.first.config_path
-    text = recipe_text(recipe)
-    texts = {CARD: model_card(prepared.output.name, recipe, plan.method, text), RECIPE: text}
-    dtype = recipe.out_dtype or recipe.dtype
-    if config is not None and (plan.layers or dtype is not None):
-        counts = {layers.prefix: layers.count for layers in layers_of(prepared.first)}
-        texts[config.name] = merged_config(config, {counts[name]: taken for name, taken in plan.layers.items()}, dtype)
-    return texts, [path for path in companions_of(prepared.first) if path.name not in texts]
 
 
 def _as_json(recipe: Recipe) -> dict[str, object]:

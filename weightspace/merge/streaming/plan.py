@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 
@@ -20,30 +19,11 @@ from weightspace.merge.methods.whole import settings_of
 from weightspace.merge.recipe.recipe import InputModel, InputSlice, Module, OutputSlice, Parameters, Recipe
 from weightspace.merge.recipe.setting import value_at
 from weightspace.merge.streaming.layers import Layers, layers_of
+from weightspace.merge.streaming.model import Model
 
 DTYPES = {
     "float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64,
 }  # fmt: skip
-
-
-class Model(Protocol):
-    """A model whose tensors are read piece by piece; a `Checkpoint` is one."""
-
-    def __iter__(self) -> Iterator[str]: ...
-
-    def __contains__(self, name: object, /) -> bool: ...
-
-    def info(self, name: str) -> TensorInfo:
-        """Shape and type of a tensor."""
-        ...
-
-    def piece(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """Some elements of a flattened tensor."""
-        ...
-
-    def aliases(self) -> dict[str, str]:
-        """Tied names: each further name of a tensor -> its first name."""
-        ...
 
 
 @dataclass(frozen=True)

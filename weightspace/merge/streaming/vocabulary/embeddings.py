@@ -1,0 +1,103 @@
+"""Which tensors have a row for every token: by their names, and by extents that follow the vocabularies."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from weightspace.errors import MergeError
+from weightspace.merge.streaming.layers import layers_of
+from weightspace.merge.streaming.model import Model
+
+_NAMED = re.compile(
+    r"(^|\.)((embed_tokens|wte|tok_embeddings|word_embeddings|embed_in|embed_out|shared|lm_head|generator_lm_head)"
+    r"|(lm_head|predictions|generator_predictions)\.decoder)\.(weight|bias)$|(^|\.)predictions\.bias$"
+)
+_ADVICE = "merge without tokenizer_source"
+
+
+def vocabulary_size(config: Path | None, model: str) -> int:
+    """The number of tokens that a model's configuration says.
+
+    Raises:
+        MergeError: There is no configuration, or it does not say.
+    """
+    if config is None:
+        raise MergeError(
+            f"{model}: expected a folder of transformers (tokenizer_source needs its config.json and its "
+            "tokenizer), found weights alone; name the folder"
+        )
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    sizes = _sizes(settings)
+    if len(sizes) != 1:
+        found = ", ".join(map(str, sorted(sizes))) or "none"
+        raise MergeError(f"{config}: expected one vocab_size, found {found}; {_ADVICE}")
+    return sizes.pop()
+
+
+def embeddings_of(models: Mapping[str, Model], sizes: Mapping[str, int]) -> tuple[str, ...]:
+    """Names of the tensors with a row for every token.
+
+    Args:
+        models: The models, the base first.
+        sizes: The number of tokens of each.
+
+    Raises:
+        MergeError: There are none, one has fewer rows than there are tokens or no floating point numbers, or a tensor
+            with that extent may be one or not.
+    """
+    first = next(iter(models))
+    stacks = layers_of(models[first])
+    found = []
+    for name in models[first]:
+        if any(stack.place(name) is not None for stack in stacks):
+            continue
+        if _NAMED.search(name):
+            for model in models:
+                _check(models, model, name, sizes[model])
+            found.append(name)
+        elif _spans(models, name, sizes):
+            if len(set(sizes.values())) == 1:
+                shape = models[first].info(name).shape
+                raise MergeError(
+                    f"{first}: tensor '{name}': expected a name that says whether its {sizes[first]} rows "
+                    f"are tokens, found shape {shape} and a name that is not known; {_ADVICE}"
+                )
+            found.append(name)
+    if not found:
+        raise MergeError(
+            f"{first}: expected embeddings such as embed_tokens.weight with {sizes[first]} rows, found none; {_ADVICE}"
+        )
+    return tuple(found)
+
+
+def _spans(models: Mapping[str, Model], name: str, sizes: Mapping[str, int]) -> bool:
+    """Whether the first extent of a tensor is the number of tokens in every model."""
+    return all(
+        name in model and (*model.info(name).shape, 0)[0] == sizes[each] and len(model.info(name).shape) < 3
+        for each, model in models.items()
+    )
+
+
+def _check(models: Mapping[str, Model], model: str, name: str, size: int) -> None:
+    if name not in models[model]:
+        raise MergeError(
+            f"{model}: expected a tensor '{name}', which the others have, found none; merge models of one architecture"
+        )
+    info = models[model].info(name)
+    if not info.dtype.is_floating_point or not info.shape or info.shape[0] < size:
+        raise MergeError(
+            f"{model}: tensor '{name}': expected numbers with a row for each of {size} tokens, as "
+            f"config.json says, found {info.dtype} of shape {info.shape}; {_ADVICE}"
+        )
+
+
+def _sizes(settings: Mapping[str, Any]) -> set[int]:
+    """What a configuration says, or else its parts."""
+    own = settings.get("vocab_size")
+    if isinstance(own, int):
+        return {own}
+    return {size for part in settings.values() if isinstance(part, dict) for size in _sizes(part)}
