@@ -59,14 +59,15 @@ def embeddings_of(models: Mapping[str, Model], sizes: Mapping[str, int]) -> tupl
             for model in models:
                 _check(models, model, name, sizes[model])
             found.append(name)
-        elif _spans(models, name, sizes):
-            if len(set(sizes.values())) == 1:
-                shape = models[first].info(name).shape
-                raise MergeError(
-                    f"{first}: tensor '{name}': expected a name that says whether its {sizes[first]} rows "
-                    f"are tokens, found shape {shape} and a name that is not known; {_ADVICE}"
-                )
+            continue
+        extents = _of_tokens(models, name, sizes)
+        if extents == [0] and len(set(sizes.values())) > 1:
             found.append(name)
+        elif extents:
+            raise MergeError(
+                f"{first}: tensor '{name}': expected a name that says whether its extent {sizes[first]} are tokens, "
+                f"found shape {models[first].info(name).shape} and a name that is not known; {_ADVICE}"
+            )
     if not found:
         raise MergeError(
             f"{first}: expected embeddings such as embed_tokens.weight with {sizes[first]} rows, found none; {_ADVICE}"
@@ -74,12 +75,14 @@ def embeddings_of(models: Mapping[str, Model], sizes: Mapping[str, int]) -> tupl
     return tuple(found)
 
 
-def _spans(models: Mapping[str, Model], name: str, sizes: Mapping[str, int]) -> bool:
-    """Whether the first extent of a tensor is the number of tokens in every model."""
-    return all(
-        name in model and (*model.info(name).shape, 0)[0] == sizes[each] and len(model.info(name).shape) < 3
-        for each, model in models.items()
-    )
+def _of_tokens(models: Mapping[str, Model], name: str, sizes: Mapping[str, int]) -> list[int]:
+    """The extents of a tensor that are the number of tokens in every model."""
+    if not all(name in model for model in models.values()):
+        return []
+    shapes = {each: model.info(name).shape for each, model in models.items()}
+    return [
+        at for at in range(min(map(len, shapes.values()))) if all(shapes[each][at] == sizes[each] for each in sizes)
+    ]
 
 
 def _check(models: Mapping[str, Model], model: str, name: str, size: int) -> None:
