@@ -78,7 +78,7 @@ class TokenSource(Part):
         force: Also for models that have the token.
     """
 
-    source: str | ModelToken | Zero | None = None
+    source: str | Annotated[ModelToken | Zero, Field(discriminator="kind")] | None = None
     force: bool = False
 
 
