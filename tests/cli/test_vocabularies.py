@@ -65,7 +65,7 @@ def test_checking_reads_no_tensors(wsp, folder) -> None:
     assert set(report["embeddings"]) == {"model.embed_tokens.weight", "lm_head.weight"}
     assert [each["rows"]["padding"] for each in report["models"].values()] == [5, 5]
     outcome = wsp("check", folder / "a", folder / "b", "--tokenizer", "intersection")
-    assert "vocabulary (intersection): 7 tokens in 7 rows" in outcome.stdout
+    assert "vocabulary (intersection): 8 tokens in 8 rows" in outcome.stdout
 
 
 def test_a_killed_merge_goes_on_to_the_same_bytes(folder) -> None:

@@ -120,6 +120,8 @@ def _tokenizer(
             raise MergeError(
                 f"tokenizer_source intersection: expected tokens in common, found none of {', '.join(read)}"
             )
+        # What ends a text, templates and classes of tokenizers count on them: these would come back without a row.
+        common |= {token for token, flags in first.added.items() if flags["special"]}
         if len(common) == len(first.ids):
             return first
         found, lost = kept(first, common)
