@@ -315,5 +315,5 @@ def _is_embedding(name: str) -> bool:
 
 def _advice(one: tuple[int, ...], other: tuple[int, ...]) -> str:
     if len(one) == len(other) and one[1:] == other[1:]:
-        return "where vocabularies differ set tokenizer_source to union or base"
+        return "where vocabularies differ set tokenizer_source to union or base (--tokenizer without a recipe)"
     return "merge models of one architecture"
