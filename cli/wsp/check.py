@@ -26,6 +26,7 @@ def check(
     settings: options.Set = None,
     dtype: options.Dtype = None,
     shard_size: options.ShardSize = None,
+    tokenizer: options.Vocabulary = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -36,6 +37,9 @@ def check(
     console = Console(as_json=as_json, quiet=quiet)
     with console.owning_stdout():
         recipe = streamed.given_recipe(models)
+        streamed.check_tokenizer(tokenizer, recipe)
         if recipe is None:
-            recipe = streamed.recipe_of_flags(models, method, base=base, settings=settings or [], dtype=dtype, seed=0)
+            recipe = streamed.recipe_of_flags(
+                models, method, base=base, settings=settings or [], dtype=dtype, seed=0, tokenizer=tokenizer
+            )
         streamed.show_plan(console, streamed.prepared(recipe, models, output, console, shard_size=shard_size))

@@ -50,6 +50,7 @@ def merge(
     settings: options.Set = None,
     dtype: options.Dtype = None,
     shard_size: options.ShardSize = None,
+    tokenizer: options.Vocabulary = None,
     dry_run: DryRun = False,
     arch: options.Arch = None,
     activation: options.Activation = None,
@@ -145,10 +146,18 @@ def merge(
         from weightspace.checkpoint import check_output
 
         recipe = streamed.given_recipe(models)
+        streamed.check_tokenizer(tokenizer, recipe, method if method in _OF_NETWORKS else None)
         if recipe is None and method not in _OF_NETWORKS:
             more = streamed.fields_of_flags(align, kinds, restarts, match_samples, data, mean, std, arch)
             recipe = streamed.recipe_of_flags(
-                models, method, base=base, settings=settings or [], dtype=dtype, seed=seed, more=more
+                models,
+                method,
+                base=base,
+                settings=settings or [],
+                dtype=dtype,
+                seed=seed,
+                tokenizer=tokenizer,
+                more=more,
             )
         if recipe is not None:
             found = streamed.prepared(recipe, models, output, console, aligns=not dry_run, shard_size=shard_size)

@@ -48,6 +48,16 @@ ShardSize = Annotated[
         show_default=False,
     ),
 ]
+Vocabulary = Annotated[
+    str | None,
+    typer.Option(
+        "--tokenizer",
+        metavar="NAME",
+        help="Vocabulary of a streamed merge where those of the models differ: base, union, intersection, or the "
+        "folder of a tokenizer; as tokenizer_source in a recipe. Default: that of the base, ids merged as they are.",
+        show_default=False,
+    ),
+]
 Arch = Annotated[
     str | None,
     typer.Option(

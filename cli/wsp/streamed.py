@@ -36,6 +36,26 @@ def given_recipe(models: Sequence[Path]) -> Recipe | None:
     return read_recipe(models[0])
 
 
+def check_tokenizer(tokenizer: str | None, recipe: Recipe | None, of_networks: str | None = None) -> None:
+    """Refuses `--tokenizer` where it would have no effect.
+
+    Args:
+        tokenizer: What it says.
+        recipe: The recipe, if one was given.
+        of_networks: The method, if it is none that is streamed.
+
+    Raises:
+        MergeError: There is a recipe, or the method is not streamed.
+    """
+    if tokenizer is not None and recipe is not None:
+        raise MergeError(f"--tokenizer {tokenizer}: expected models, found a recipe; set tokenizer_source in it")
+    if tokenizer is not None and of_networks is not None:
+        raise MergeError(
+            f"--tokenizer {tokenizer}: expected a method that is streamed (see wsp methods), found --method "
+            f"{of_networks}"
+        )
+
+
 def recipe_of_flags(
     models: Sequence[Path],
     method: str,
@@ -44,6 +64,7 @@ def recipe_of_flags(
     settings: Sequence[str],
     dtype: str | None,
     seed: int,
+    tokenizer: str | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """What the command line says, as a recipe.
@@ -55,6 +76,7 @@ def recipe_of_flags(
         settings: Options of the method: NAME=VALUE, or NAME=VALUE,VALUE with one for every model.
         dtype: Type of the merged weights.
         seed: Seed of everything random.
+        tokenizer: Vocabulary of the merged model.
         more: Further fields of the recipe.
 
     Raises:
@@ -83,6 +105,7 @@ def recipe_of_flags(
     content |= {"parameters": parameters} if parameters else {}
     content |= {} if base is None else {"base_model": str(base)}
     content |= {} if dtype is None else {"dtype": dtype}
+    content |= {} if tokenizer is None else {"tokenizer_source": tokenizer}
     return recipe_of(content, "the command line")
 
 
@@ -151,11 +174,14 @@ def show_plan(console: Console, found: Prepared) -> None:
         {
             "method": plan.method.name, "models": list(found.models), "base": found.recipe.base_model,
             "tensors": len(plan.tasks), "copied": copied, "files": dict(layout.sizes), "bytes": layout.nbytes,
-            "memory": found.memory, "notes": console.notes,
+            "memory": found.memory, **_vocabulary(found), "notes": console.notes,
         }
     )  # fmt: skip
+    for note in found.notes:
+        console.warn(note)
     rows = [(name, f"{size / _GIB:.3f}") for name, size in layout.sizes.items()]
     console.table(("file", "#GiB"), rows, title="files to write")
+    _show_vocabulary(console, found)
     console.line(f"{plan.method.title} of {counted(len(found.models), 'model')}: {', '.join(found.models)}")
     console.line(f"{counted(len(plan.tasks), 'tensor')}, {copied} of them copied; {layout.nbytes / _GIB:.3f} GiB")
     console.line(f"chunks take up to {found.memory / _GIB:.3f} GiB of memory, beside Python and torch")
@@ -166,7 +192,7 @@ def merge_streamed(console: Console, found: Prepared) -> None:
     from weightspace.merge.streaming import merge_files
 
     for note in found.notes:
-        console.note(note)
+        console.warn(note)
     with console.progress("merging") as step:
         written = merge_files(found, progress=step)
     plan = found.plan
@@ -174,14 +200,31 @@ def merge_streamed(console: Console, found: Prepared) -> None:
         {
             "method": plan.method.name, "models": list(found.models), "inputs": dict(written.inputs),
             "tensors": len(plan.tasks), "bytes": found.layout.nbytes, "resumed": written.resumed,
-            "output": str(found.output), "files": [str(path) for path in written.files], "notes": console.notes,
+            "output": str(found.output), "files": [str(path) for path in written.files], **_vocabulary(found),
+            "notes": console.notes,
         }
     )  # fmt: skip
+    _show_vocabulary(console, found)
     if written.resumed:
         console.line(f"{counted(written.resumed, 'tensor')} had been computed before")
     size = f"{counted(len(plan.tasks), 'tensor')}, {found.layout.nbytes / _GIB:.3f} GiB"
     console.line(f"merged by {plan.method.title}: {', '.join(found.models)}; {size}")
     console.line(f"written to {found.output}")
+
+
+def _vocabulary(found: Prepared) -> dict[str, Any]:
+    """What became of vocabularies, for a document."""
+    from weightspace.merge.streaming.vocabulary import vocabulary_report
+
+    return {} if found.vocabulary is None else {"vocabulary": vocabulary_report(found.vocabulary)}
+
+
+def _show_vocabulary(console: Console, found: Prepared) -> None:
+    from weightspace.merge.streaming.vocabulary import COLUMNS, vocabulary_line, vocabulary_table
+
+    for report in _vocabulary(found).values():
+        console.table(COLUMNS, vocabulary_table(report), title="tokens of the models, and where their rows come from")
+        console.line(vocabulary_line(report))
 
 
 def _value(setting: str, text: str) -> float | bool:

@@ -34,16 +34,25 @@ def llama(seed: int, *, layers: int = 4, vocabulary: int = VOCABULARY) -> State:
 
 
 def save_llama(
-    folder: Path, seed: int, dtype: torch.dtype = torch.float32, *, layers: int = 4, kinds: bool = True
+    folder: Path,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    *,
+    layers: int = 4,
+    kinds: bool = True,
+    vocabulary: int = VOCABULARY,
+    tied: bool = False,
 ) -> Path:
     """A folder as transformers writes it, with something in its configuration for every layer."""
     folder.mkdir()
-    state = {name: tensor.to(dtype) for name, tensor in llama(seed, layers=layers).items()}
+    state = {name: tensor.to(dtype) for name, tensor in llama(seed, layers=layers, vocabulary=vocabulary).items()}
+    if tied:
+        del state["lm_head.weight"]
     save_file(state, str(folder / "model.safetensors"), metadata={"format": "pt"})
     config = {
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN,
         "intermediate_size": INNER, "num_hidden_layers": layers, "num_attention_heads": 2, "num_key_value_heads": 2,
-        "vocab_size": VOCABULARY, "rms_norm_eps": 1e-6, "max_position_embeddings": 64, "tie_word_embeddings": False,
+        "vocab_size": vocabulary, "rms_norm_eps": 1e-6, "max_position_embeddings": 64, "tie_word_embeddings": tied,
         "torch_dtype": str(dtype).removeprefix("torch."),
     }  # fmt: skip
     if kinds:

@@ -49,15 +49,47 @@ class Module(Part):
     parameters: Parameters | None = None
 
 
-class TokenSource(Part):
-    """Where the embedding of a token comes from."""
+class ModelToken(Part):
+    """The embedding of a token in a model, by its text or its number there."""
 
-    source: str | dict[str, Any] | None = None
+    kind: Literal["model_token"]
+    model: str
+    token: str | None = None
+    token_id: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one_token(self) -> ModelToken:
+        if (self.token is None) == (self.token_id is None):
+            raise ValueError(f"expected token or token_id, found {'neither' if self.token is None else 'both'}")
+        return self
+
+
+class Zero(Part):
+    """An embedding of zeros."""
+
+    kind: Literal["zero"]
+
+
+class TokenSource(Part):
+    """Where the embedding of a token comes from: a model, or one of its tokens, or zeros.
+
+    Attributes:
+        source: Where it comes from.
+        force: Also for models that have the token.
+    """
+
+    source: str | Annotated[ModelToken | Zero, Field(discriminator="kind")] | None = None
     force: bool = False
 
 
 class Tokenizer(Part):
-    """The vocabulary of the merged model."""
+    """The vocabulary of the merged model.
+
+    Attributes:
+        source: `union`, `base`, `intersection` or the folder of a tokenizer.
+        tokens: Where embeddings of some tokens come from; those that are new are added.
+        pad_to_multiple_of: The number of rows is rounded up to a multiple of it.
+    """
 
     source: str = "union"
     tokens: dict[str, TokenSource] | None = None
@@ -94,7 +126,7 @@ class Recipe(Part):
         parameters: Options of the method.
         dtype: Type of the merged weights; by default that of the base, or of the first model.
         out_dtype: The same, if `dtype` is given too.
-        tokenizer_source: Vocabulary of the merged model: `union`, `base`, or that of a model.
+        tokenizer_source: Vocabulary of the merged model: `union`, `base`, `intersection`, or that of a folder.
         tokenizer: The same in detail.
         chat_template: Chat template of the merged model: `auto` or a text.
         align: How the models are aligned first; not at all by default.
@@ -137,6 +169,11 @@ class Recipe(Part):
         if self.tokenizer_source is not None and self.tokenizer is not None:
             raise ValueError("expected tokenizer_source or tokenizer, found both")
         return self
+
+    @property
+    def vocabulary(self) -> Tokenizer | None:
+        """What it says of the vocabulary, in detail."""
+        return self.tokenizer if self.tokenizer_source is None else Tokenizer(source=self.tokenizer_source)
 
     @property
     def referenced(self) -> tuple[str, ...]:

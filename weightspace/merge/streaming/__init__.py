@@ -4,7 +4,8 @@ from weightspace.merge.streaming.execute import execute
 from weightspace.merge.streaming.files import SHARD, Prepared, Written, locate, merge_files, prepare
 from weightspace.merge.streaming.layers import Layers, layers_of
 from weightspace.merge.streaming.lazily import Lazily
-from weightspace.merge.streaming.plan import DTYPES, Model, Plan, Task, plan_merge
+from weightspace.merge.streaming.model import Model
+from weightspace.merge.streaming.plan import DTYPES, Plan, Task, plan_merge
 
 __all__ = [
     "DTYPES",

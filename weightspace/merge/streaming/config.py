@@ -1,4 +1,4 @@
-"""The `config.json` of a merged model: that of the base, with other layers and another type where these change."""
+"""The `config.json` of a merged model: that of the base, with other layers, type and tokens where these change."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from weightspace.errors import MergeError
+from weightspace.merge.streaming.vocabulary.merged import MergedVocabulary
+from weightspace.merge.streaming.vocabulary.texts import renumber
 
 # What configurations of transformers call the number of their layers.
 _COUNTS = (
@@ -16,13 +18,16 @@ _COUNTS = (
 )  # fmt: skip
 
 
-def merged_config(path: Path, layers: Mapping[int, Sequence[int]], dtype: str | None) -> str:
+def merged_config(
+    path: Path, layers: Mapping[int, Sequence[int]], dtype: str | None, vocabulary: MergedVocabulary | None = None
+) -> str:
     """The text of the configuration of a merged model.
 
     Args:
         path: The configuration of the base.
         layers: Number of layers of each stack that changes -> which of them every layer of the merged model comes from.
         dtype: Type of the merged weights, where a recipe names one.
+        vocabulary: Its vocabulary, where a recipe says one.
 
     Raises:
         MergeError: Layers change, and nothing in the configuration says how many there are.
@@ -38,6 +43,8 @@ def merged_config(path: Path, layers: Mapping[int, Sequence[int]], dtype: str | 
         for key in ("torch_dtype", "dtype"):
             if key in settings:
                 settings[key] = dtype
+    if vocabulary is not None:
+        renumber(settings, vocabulary)
     return json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -21,7 +21,8 @@ from weightspace.errors import MergeError
 from weightspace.merge.methods.chunk import drawing
 from weightspace.merge.methods.method import MergeMethod
 from weightspace.merge.methods.run import CHUNK, merged_chunks
-from weightspace.merge.streaming.plan import Model, Plan, Task
+from weightspace.merge.streaming.model import Model
+from weightspace.merge.streaming.plan import Plan, Task
 
 _SAVED_EVERY = 1.0  # seconds: what a kill may cost
 

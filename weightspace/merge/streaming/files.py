@@ -12,21 +12,20 @@ from os import PathLike
 from pathlib import Path
 
 import weightspace
-from weightspace.checkpoint import Checkpoint, Provenance, check_output, companions_of, open_checkpoint
-from weightspace.checkpoint.guard import CARD, FOLDER_PROVENANCE, RECIPE, is_single_file, sidecar_of
+from weightspace.checkpoint import Checkpoint, Provenance, check_output, open_checkpoint
+from weightspace.checkpoint.guard import FOLDER_PROVENANCE, is_single_file, sidecar_of
 from weightspace.checkpoint.layout import Layout, lay_out
 from weightspace.checkpoint.leftover import leftovers
 from weightspace.checkpoint.unfinished import unfinished
 from weightspace.errors import CheckpointError, MergeError
 from weightspace.merge.methods.run import CHUNK
-from weightspace.merge.recipe.read import recipe_text
 from weightspace.merge.recipe.recipe import Recipe
-from weightspace.merge.streaming.card import model_card
+from weightspace.merge.streaming.beside import beside
 from weightspace.merge.streaming.checked import check_recipe
-from weightspace.merge.streaming.config import merged_config
 from weightspace.merge.streaming.execute import execute, threads
-from weightspace.merge.streaming.layers import layers_of
-from weightspace.merge.streaming.plan import Model, Plan, plan_merge
+from weightspace.merge.streaming.model import Model
+from weightspace.merge.streaming.plan import Plan, plan_merge
+from weightspace.merge.streaming.vocabulary import MergedVocabulary, merged_vocabulary, shared
 
 SHARD = 5_000_000_000  # bytes of tensors in a file
 
@@ -39,36 +38,32 @@ class Prepared:
         recipe: The recipe.
         output: Where the merged checkpoint goes.
         models: Every model that it names, the base first.
-        aligned: Those of them that are read in other coordinates.
+        read: What tensors are read from, by the name of the model: aligned, and with the merged vocabulary.
         plan: What is to be computed.
         layout: What is to be written.
         state: Files of the models as they were opened: model, file, bytes, time of the last change.
+        vocabulary: The vocabulary, where the recipe says one.
+        texts: Small files of a folder that the merge writes: by name what they say.
+        companions: Those that it copies.
         notes: What the user ought to know, one line each.
     """
 
     recipe: Recipe
     output: Path
     models: Mapping[str, Checkpoint]
-    aligned: Mapping[str, Model]
+    read: Mapping[str, Model]
     plan: Plan
     layout: Layout
     state: tuple[tuple[str, Path, int, int], ...]
+    vocabulary: MergedVocabulary | None
+    texts: Mapping[str, str]
+    companions: tuple[Path, ...]
     notes: tuple[str, ...]
 
     @property
     def key(self) -> str:
         """What the result depends on, as hexadecimal digits: the recipe, the files, and this version."""
-        return _key(self.recipe, self.state, self.layout)
-
-    @property
-    def first(self) -> Checkpoint:
-        """The base, or the first model."""
-        return next(iter(self.models.values()))
-
-    @property
-    def read(self) -> dict[str, Model]:
-        """What tensors are read from, by the name of the model."""
-        return {**self.models, **self.aligned}
+        return _key(self.recipe, self.state, self.layout, self.vocabulary)
 
     @property
     def memory(self) -> int:
@@ -100,7 +95,7 @@ def prepare(
     aligned: Mapping[str, Model] | None = None,
     max_shard_bytes: int = SHARD,
 ) -> Prepared:
-    """Opens the models of a recipe and plans the merge; reads headers alone.
+    """Opens the models of a recipe and plans the merge; reads headers, configurations and tokenizers alone.
 
     Args:
         recipe: The recipe.
@@ -113,6 +108,7 @@ def prepare(
         CheckpointError: A model cannot be opened.
         MergeError: The recipe is wrong, which is found before any model is opened, or does not fit the models.
         OutputError: The output cannot be written.
+        SourceError: The recipe needs tokenizers, and the package for them is not installed.
     """
     path = Path("merged" if output is None else output)
     check_recipe(recipe)
@@ -122,20 +118,25 @@ def prepare(
     if output is not None:
         check_output(path, [*located.values()])
     models = {name: open_checkpoint(place) for name, place in located.items()}
-    plan = plan_merge(recipe, {**models, **(aligned or {})})
+    read: dict[str, Model] = {**models, **(aligned or {})}
+    vocabulary = merged_vocabulary(recipe, models, read, folder)
+    if vocabulary is not None:
+        read = {**shared(read, vocabulary.rows, vocabulary.embeddings)}
+    plan = plan_merge(recipe, read)
     layout = lay_out(
         plan.infos, plan.aliases, single=path.name if is_single_file(path) else "model.safetensors",
         max_shard_bytes=None if is_single_file(path) else max_shard_bytes,
     )  # fmt: skip
+    texts, companions, said = beside(recipe, path, models, plan, vocabulary)
     state = _state(models)
-    notes = [f"{model.path}: {note}" for model in models.values() for note in model.notes] + [*plan.notes]
+    notes = [f"{model.path}: {note}" for model in models.values() for note in model.notes] + [*plan.notes, *said]
     if output is not None:
         notes += [
             f"{left.folder}: an unfinished merge by another recipe or of other inputs, {left.nbytes:,} bytes; "
             "remove the folder if nobody goes on with it"
-            for left in leftovers(path, _key(recipe, state, layout))
+            for left in leftovers(path, _key(recipe, state, layout, vocabulary))
         ]
-    return Prepared(recipe, path, models, aligned or {}, plan, layout, state, tuple(notes))
+    return Prepared(recipe, path, models, read, plan, layout, state, vocabulary, texts, companions, tuple(notes))
 
 
 def merge_files(
@@ -154,7 +155,6 @@ def merge_files(
         OutputError: The disk refuses.
     """
     models, output = prepared.models, prepared.output
-    texts, companions = _beside(prepared)
     with unfinished(output, prepared.layout, prepared.key, [model.path for model in models.values()]) as unready:
         hashes = _hashed(models)
         execute(prepared.plan, prepared.read, unready, progress=progress)
@@ -162,7 +162,7 @@ def merge_files(
         _check_unchanged(prepared)
         provenance = Provenance(command, _as_json(prepared.recipe), inputs, seed=prepared.recipe.seed)
         name = sidecar_of(output).name if is_single_file(output) else FOLDER_PROVENANCE
-        files = unready.complete({**texts, name: provenance.to_json(indent=2) + "\n"}, companions)
+        files = unready.complete({**prepared.texts, name: provenance.to_json(indent=2) + "\n"}, prepared.companions)
         return Written(tuple(files), len(unready.done), inputs)
 
 
@@ -222,24 +222,16 @@ def _state(models: Mapping[str, Checkpoint]) -> tuple[tuple[str, Path, int, int]
     return tuple(found)
 
 
-def _key(recipe: Recipe, state: tuple[tuple[str, Path, int, int], ...], layout: Layout) -> str:
+def _key(
+    recipe: Recipe,
+    state: tuple[tuple[str, Path, int, int], ...],
+    layout: Layout,
+    vocabulary: MergedVocabulary | None,
+) -> str:
     files = [(name, str(file), *known) for name, file, *known in state]
-    text = json.dumps([_as_json(recipe), files, sorted(layout.sizes.items()), weightspace.__version__])
+    tokens = None if vocabulary is None else vocabulary.key
+    text = json.dumps([_as_json(recipe), files, sorted(layout.sizes.items()), tokens, weightspace.__version__])
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _beside(prepared: Prepared) -> tuple[dict[str, str], list[Path]]:
-    """The small files of a folder: those that are written, and those that are copied from the base."""
-    if is_single_file(prepared.output):
-        return {}, []
-    recipe, plan, config = prepared.recipe, prepared.plan, prepared.first.config_path
-    text = recipe_text(recipe)
-    texts = {CARD: model_card(prepared.output.name, recipe, plan.method, text), RECIPE: text}
-    dtype = recipe.out_dtype or recipe.dtype
-    if config is not None and (plan.layers or dtype is not None):
-        counts = {layers.prefix: layers.count for layers in layers_of(prepared.first)}
-        texts[config.name] = merged_config(config, {counts[name]: taken for name, taken in plan.layers.items()}, dtype)
-    return texts, [path for path in companions_of(prepared.first) if path.name not in texts]
 
 
 def _as_json(recipe: Recipe) -> dict[str, object]:

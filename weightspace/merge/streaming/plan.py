@@ -5,9 +5,8 @@ Everything that can be wrong is found here, before any work.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 
@@ -21,30 +20,11 @@ from weightspace.merge.recipe.recipe import InputModel, InputSlice, Module, Outp
 from weightspace.merge.recipe.setting import value_at
 from weightspace.merge.streaming.checked import check_recipe
 from weightspace.merge.streaming.layers import Layers, layers_of
+from weightspace.merge.streaming.model import Model
 
 DTYPES = {
     "float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64,
 }  # fmt: skip
-
-
-class Model(Protocol):
-    """A model whose tensors are read piece by piece; a `Checkpoint` is one."""
-
-    def __iter__(self) -> Iterator[str]: ...
-
-    def __contains__(self, name: object, /) -> bool: ...
-
-    def info(self, name: str) -> TensorInfo:
-        """Shape and type of a tensor."""
-        ...
-
-    def piece(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """Some elements of a flattened tensor."""
-        ...
-
-    def aliases(self) -> dict[str, str]:
-        """Tied names: each further name of a tensor -> its first name."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -330,5 +310,5 @@ def _is_embedding(name: str) -> bool:
 
 def _advice(one: tuple[int, ...], other: tuple[int, ...]) -> str:
     if len(one) == len(other) and one[1:] == other[1:]:
-        return "where vocabularies differ set tokenizer_source to union or base"
+        return "where vocabularies differ set tokenizer_source to union or base (--tokenizer without a recipe)"
     return "merge models of one architecture"
