@@ -159,8 +159,8 @@ def _results(
     for measure in method.measures:
         found = None
         if measure.needed(settings):
-            parts = [measure.of(chunk, settings, measured) for _, chunk in chunks()]
-            found = measure.join(parts, settings, measured)
+            # Without a name: the parts of one measure are gone before those of the next are made.
+            found = measure.join([measure.of(chunk, settings, measured) for _, chunk in chunks()], settings, measured)
         measured = (*measured, found)
     for start, chunk in chunks():
         yield start, method.combine(chunk, settings, measured).reshape(-1)

@@ -18,7 +18,6 @@ from weightspace.checkpoint.layout import Layout, lay_out
 from weightspace.checkpoint.leftover import leftovers
 from weightspace.checkpoint.unfinished import unfinished
 from weightspace.errors import CheckpointError, MergeError
-from weightspace.merge.methods.whole import CHUNK
 from weightspace.merge.recipe.read import recipe_text
 from weightspace.merge.recipe.recipe import Recipe
 from weightspace.merge.streaming.card import model_card
@@ -26,6 +25,7 @@ from weightspace.merge.streaming.checked import check_recipe
 from weightspace.merge.streaming.config import merged_config
 from weightspace.merge.streaming.execute import execute, threads
 from weightspace.merge.streaming.layers import layers_of
+from weightspace.merge.streaming.memory import peak_memory
 from weightspace.merge.streaming.plan import Model, Plan, plan_merge
 
 SHARD = 5_000_000_000  # bytes of tensors in a file
@@ -72,9 +72,8 @@ class Prepared:
 
     @property
     def memory(self) -> int:
-        """Bytes that chunks take at most, beside what Python and torch take."""
-        widest = max(len(task.sources) + (task.base is not None) for task in self.plan.tasks)
-        return threads() * CHUNK * 4 * (3 * widest + 6)
+        """Bytes that the work takes at most, beside what Python and torch take."""
+        return peak_memory(self.plan, self.read, threads())
 
 
 @dataclass(frozen=True)
