@@ -12,6 +12,7 @@ from weightspace.errors import MergeError
 from wsp import options
 from wsp.aligned_models import aligned_models
 from wsp.console import Console, counted
+from wsp.heap import give_back_when_freed
 
 if TYPE_CHECKING:
     from weightspace.merge.recipe import Recipe
@@ -184,13 +185,14 @@ def show_plan(console: Console, found: Prepared) -> None:
     _show_vocabulary(console, found)
     console.line(f"{plan.method.title} of {counted(len(found.models), 'model')}: {', '.join(found.models)}")
     console.line(f"{counted(len(plan.tasks), 'tensor')}, {copied} of them copied; {layout.nbytes / _GIB:.3f} GiB")
-    console.line(f"chunks take up to {found.memory / _GIB:.3f} GiB of memory, beside Python and torch")
+    console.line(f"the work takes up to {found.memory / _GIB:.3f} GiB of memory, beside Python and torch")
 
 
 def merge_streamed(console: Console, found: Prepared) -> None:
     """Computes, writes, and says what was done."""
     from weightspace.merge.streaming import merge_files
 
+    give_back_when_freed()
     for note in found.notes:
         console.warn(note)
     with console.progress("merging") as step:

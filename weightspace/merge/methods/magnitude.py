@@ -69,8 +69,8 @@ class Largest:
     def __init__(self, scores: Scores, ranks: Ranks, needed: Callable[[Settings], bool]) -> None:
         self._scores, self._ranks = scores, ranks
         self.measures = (
-            Measure(self._upper, self._bins, needed),
-            Measure(self._lower, self._thresholds, needed),
+            Measure(self._upper, self._bins, needed, _keeps),
+            Measure(self._lower, self._thresholds, needed, _keeps),
         )
 
     def _upper(self, chunk: Chunk, settings: Settings, _: Measured) -> list[Counts]:
@@ -99,6 +99,11 @@ class Largest:
             each = zip(bins, zip(*of_chunks, strict=True), strict=True)
             found.append([_threshold(where, counts) for where, counts in each])
         return found
+
+
+def _keeps(rows: int, columns: int, models: int) -> int:
+    # Numbers that span 32 octaves have 2^12 upper halves; each takes 16 bytes with its count.
+    return models * 16 * min(rows * columns, 1 << 12)
 
 
 def thresholds(measured: Measured, which: int) -> list[Threshold]:

@@ -26,11 +26,14 @@ class Measure:
         of: What is measured on a chunk, given what the measures before it gave.
         join: One value of those of all chunks, in their order, given likewise.
         needed: Whether these settings ask for it; where they do not, the pass may be left out for the value None.
+        keeps: Bytes that what is measured on a chunk takes until it is joined, about, by its rows, its columns and the
+            number of models.
     """
 
     of: Callable[[Chunk, Settings, Measured], Any]
     join: Callable[[Sequence[Any], Settings, Measured], Any]
     needed: Callable[[Settings], bool] = lambda _: True
+    keeps: Callable[[int, int, int], int] = lambda rows, columns, models: 256 * models
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,8 @@ def merged_chunks(
     for measure in method.measures:
         found = None
         if measure.needed(settings):
-            parts = [measure.of(each, settings, measured) for _, each in chunks()]
-            found = measure.join(parts, settings, measured)
+            # Without a name: the parts of one measure are gone before those of the next are made.
+            found = measure.join([measure.of(each, settings, measured) for _, each in chunks()], settings, measured)
         measured = (*measured, found)
     for start, each in chunks():
         yield start, method.combine(each, settings, measured).reshape(-1)

@@ -18,11 +18,11 @@ from weightspace.checkpoint.layout import Layout, lay_out
 from weightspace.checkpoint.leftover import leftovers
 from weightspace.checkpoint.unfinished import unfinished
 from weightspace.errors import CheckpointError, MergeError
-from weightspace.merge.methods.run import CHUNK
 from weightspace.merge.recipe.recipe import Recipe
 from weightspace.merge.streaming.beside import beside
 from weightspace.merge.streaming.checked import check_recipe
 from weightspace.merge.streaming.execute import execute, threads
+from weightspace.merge.streaming.memory import peak_memory
 from weightspace.merge.streaming.model import Model
 from weightspace.merge.streaming.plan import Plan, plan_merge
 from weightspace.merge.streaming.vocabulary import MergedVocabulary, merged_vocabulary, shared
@@ -67,9 +67,8 @@ class Prepared:
 
     @property
     def memory(self) -> int:
-        """Bytes that chunks take at most, beside what Python and torch take."""
-        widest = max(len(task.sources) + (task.base is not None) for task in self.plan.tasks)
-        return threads() * CHUNK * 4 * (3 * widest + 6)
+        """Bytes that the work takes at most, beside what Python and torch take."""
+        return peak_memory(self.plan, self.read, threads())
 
 
 @dataclass(frozen=True)
