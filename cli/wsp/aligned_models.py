@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsp.aligning import align_pair, show_alignment
+from wsp.asked_pair import pair_request
 from wsp.console import Console
-from wsp.pair import PairRequest, opened
+from wsp.pair import opened
 
 if TYPE_CHECKING:
     from weightspace.merge.recipe import Recipe
@@ -27,19 +28,12 @@ def aligned_models(recipe: Recipe, places: dict[str, Path], console: Console) ->
     """
     from weightspace.merge.streaming import Lazily
 
-    wanted, data = recipe.align, recipe.data
-    if wanted is None:
+    if not recipe.aligns:
         return {}
     (_, reference), *others = places.items()
     found = {}
     for name, place in others:
-        request = PairRequest(
-            reference, place, recipe.arch, None, None, None if data is None else Path(data.path),
-            None if data is None or data.mean is None else tuple(data.mean),
-            None if data is None or data.std is None else tuple(data.std),
-            wanted.method, wanted.restarts, recipe.seed, "cpu", wanted.samples, tuple(wanted.kinds),
-        )  # fmt: skip
-        pair = opened(request, console, evaluates=False)
+        pair = opened(pair_request(recipe, reference, place), console, evaluates=False)
         result = align_pair(pair, console)
         show_alignment(console, result, f"{name} aligned to {reference}")
         infos = {each: pair.b.info(each) for each in pair.b}

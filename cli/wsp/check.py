@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from wsp import options, streamed
+from wsp import networks, options, recipes, streamed
 from wsp.console import Console
 from wsp.errors import reports_errors
 
 
 @reports_errors
 def check(
+    context: typer.Context,
     models: options.Models,
     output: Annotated[
         Path | None,
@@ -34,7 +35,12 @@ def check(
     """
     console = Console(as_json=as_json, quiet=quiet)
     with console.owning_stdout():
-        recipe = streamed.given_recipe(models)
+        given = recipes.given_options(context)
+        recipe = recipes.given_recipe(models, given)
         if recipe is None:
-            recipe = streamed.recipe_of_flags(models, method, base=base, settings=settings or [], dtype=dtype, seed=0)
+            recipe = recipes.recipe_of_flags(models, method, base=base, settings=settings or [], dtype=dtype, seed=0)
+        asked = networks.asked_of(recipe, models)
+        if asked is not None:
+            networks.show_check(console, asked, output)
+            return
         streamed.show_plan(console, streamed.prepared(recipe, models, output, console))

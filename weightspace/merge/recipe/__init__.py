@@ -1,6 +1,7 @@
 """Recipes of merges, as YAML."""
 
-from weightspace.merge.recipe.read import read_recipe, recipe_of, recipe_text
+from weightspace.merge.recipe.placed import located, placed
+from weightspace.merge.recipe.read import part_of, read_recipe, recipe_of, recipe_text
 from weightspace.merge.recipe.recipe import (
     Alignment,
     Data,
@@ -26,6 +27,9 @@ __all__ = [
     "Recipe",
     "Setting",
     "Tokenizer",
+    "located",
+    "part_of",
+    "placed",
     "read_recipe",
     "recipe_of",
     "recipe_text",

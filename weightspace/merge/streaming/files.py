@@ -16,6 +16,7 @@ from weightspace.checkpoint.guard import CARD, FOLDER_PROVENANCE, RECIPE, is_sin
 from weightspace.checkpoint.layout import Layout, lay_out
 from weightspace.checkpoint.unfinished import unfinished
 from weightspace.merge.methods.whole import CHUNK
+from weightspace.merge.recipe.placed import located
 from weightspace.merge.recipe.read import recipe_text
 from weightspace.merge.recipe.recipe import Recipe
 from weightspace.merge.streaming.card import model_card
@@ -104,10 +105,10 @@ def prepare(
         OutputError: The output cannot be written.
     """
     path = Path("merged" if output is None else output)
-    located = locate(recipe, folder)
+    places = locate(recipe, folder)
     if output is not None:
-        check_output(path, [*located.values()])
-    models = {name: open_checkpoint(place) for name, place in located.items()}
+        check_output(path, [*places.values()])
+    models = {name: open_checkpoint(place) for name, place in places.items()}
     plan = plan_merge(recipe, {**models, **(aligned or {})})
     layout = lay_out(
         plan.infos, plan.aliases, single=path.name if is_single_file(path) else "model.safetensors",
@@ -156,15 +157,7 @@ def locate(recipe: Recipe, folder: Path | None = None) -> dict[str, Path]:
         recipe: The recipe.
         folder: Where models are looked for beside the working directory.
     """
-    return {name: _located(name, folder) for name in recipe.referenced}
-
-
-def _located(name: str, folder: Path | None) -> Path:
-    """Where a model lies: as written from the working directory, else from the folder of the recipe."""
-    path = Path(name)
-    if not path.exists() and folder is not None and (folder / name).exists():
-        return folder / name
-    return path
+    return {name: located(name, folder) for name in recipe.referenced}
 
 
 def _key(recipe: Recipe, models: Mapping[str, Checkpoint], layout: Layout) -> str:
