@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from weightspace.errors import MergeError
 from wsp.console import Console, counted
 from wsp.recipes import SUFFIXES
 
@@ -25,12 +26,19 @@ def asked_of(recipe: Recipe, models: Sequence[Path]) -> NetworkMerge | None:
         WeightspaceError: Something does not go together.
     """
     from weightspace.merge.networks import NETWORK_METHODS, check_merge_method, network_merge
-    from weightspace.merge.recipe import placed
+    from weightspace.merge.recipe import place_of, placed
 
     check_merge_method(recipe.merge_method)
     if recipe.merge_method not in NETWORK_METHODS:
         return None
-    return network_merge(placed(recipe, models[0].parent) if models[0].suffix in SUFFIXES else recipe)
+    asked = network_merge(placed(recipe, models[0].parent) if models[0].suffix in SUFFIXES else recipe)
+    for model in asked.models:
+        if place_of(model, models[0].parent).adapter is not None:
+            raise MergeError(
+                f"{model}: expected a whole model for method {asked.method.name}, found an adapter; run wsp adapter "
+                "fuse first"
+            )
+    return asked
 
 
 def show_check(console: Console, asked: NetworkMerge, output: Path | None) -> None:

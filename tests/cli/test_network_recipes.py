@@ -128,3 +128,17 @@ def test_the_methods_of_networks_are_listed(wsp) -> None:
     assert listed["rebasin"]["data"] == "optional"
     assert listed["pleas"]["models"] == [2, 2]
     assert "rounds" in wsp("methods", "pleas").stdout
+
+
+@pytest.mark.parametrize("method", ["rebasin", "linear"])
+def test_what_is_aligned_are_whole_models(wsp, folder, method) -> None:
+    (folder / "adapter").mkdir()
+    (folder / "adapter" / "adapter_config.json").write_text("{}")
+    (folder / "recipe.yml").write_text(
+        f"merge_method: {method}\nalign: weights\nmodels: [{{model: a.pt}}, {{model: b.pt+adapter}}]\n"
+    )
+    outcome = wsp("merge", folder / "recipe.yml", "-o", folder / "out")
+    assert outcome.status == 1
+    assert not (folder / "out").exists()
+    if method == "rebasin":
+        outcome.failed_with("b.pt+adapter", "wsp adapter fuse first")

@@ -1,6 +1,6 @@
 """Recipes of merges, as YAML."""
 
-from weightspace.merge.recipe.placed import located, placed
+from weightspace.merge.recipe.placed import Place, located, place_of, placed
 from weightspace.merge.recipe.read import part_of, read_recipe, recipe_of, recipe_text
 from weightspace.merge.recipe.recipe import (
     Alignment,
@@ -24,11 +24,13 @@ __all__ = [
     "Module",
     "OutputSlice",
     "Parameters",
+    "Place",
     "Recipe",
     "Setting",
     "Tokenizer",
     "located",
     "part_of",
+    "place_of",
     "placed",
     "read_recipe",
     "recipe_of",

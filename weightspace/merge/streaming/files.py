@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -16,12 +17,13 @@ from weightspace.checkpoint.guard import CARD, FOLDER_PROVENANCE, RECIPE, is_sin
 from weightspace.checkpoint.layout import Layout, lay_out
 from weightspace.checkpoint.unfinished import unfinished
 from weightspace.merge.methods.whole import CHUNK
-from weightspace.merge.recipe.placed import located
+from weightspace.merge.recipe.placed import Place, place_of
 from weightspace.merge.recipe.read import recipe_text
 from weightspace.merge.recipe.recipe import Recipe
 from weightspace.merge.streaming.card import model_card
 from weightspace.merge.streaming.config import merged_config
 from weightspace.merge.streaming.execute import execute, threads
+from weightspace.merge.streaming.fused import FusedModel, fused_model
 from weightspace.merge.streaming.layers import layers_of
 from weightspace.merge.streaming.plan import Model, Plan, plan_merge
 
@@ -36,6 +38,7 @@ class Prepared:
         recipe: The recipe.
         output: Where the merged checkpoint goes.
         models: Every model that it names, the base first.
+        fused: Those of them that are read with an adapter in them.
         aligned: Those of them that are read in other coordinates.
         plan: What is to be computed.
         layout: What is to be written.
@@ -45,6 +48,7 @@ class Prepared:
     recipe: Recipe
     output: Path
     models: Mapping[str, Checkpoint]
+    fused: Mapping[str, FusedModel]
     aligned: Mapping[str, Model]
     plan: Plan
     layout: Layout
@@ -58,13 +62,20 @@ class Prepared:
     @property
     def read(self) -> dict[str, Model]:
         """What tensors are read from, by the name of the model."""
-        return {**self.models, **self.aligned}
+        return {**self.models, **{name: each.model for name, each in self.fused.items()}, **self.aligned}
+
+    @property
+    def paths(self) -> list[Path]:
+        """All that is read."""
+        return [*(model.path for model in self.models.values()), *(each.adapter.path for each in self.fused.values())]
 
     @property
     def memory(self) -> int:
-        """Bytes that chunks take at most, beside what Python and torch take."""
+        """Bytes that chunks take at most, and tensors that are made whole, beside what Python and torch take."""
         widest = max(len(task.sources) + (task.base is not None) for task in self.plan.tasks)
-        return threads() * CHUNK * 4 * (3 * widest + 6)
+        largest = max(math.prod(task.info.shape) for task in self.plan.tasks)
+        made = len(self.fused) + len(self.aligned)
+        return threads() * 4 * (CHUNK * (3 * widest + 6) + largest * (made + 3 * bool(made)))
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,7 @@ class Written:
     Attributes:
         files: Its files, weights first.
         resumed: Number of tensors that an earlier run had computed.
-        inputs: SHA-256 of each model, by its path as given.
+        inputs: SHA-256 of each model, by its path as given, and of adapters in them.
     """
 
     files: tuple[Path, ...]
@@ -107,14 +118,19 @@ def prepare(
     path = Path("merged" if output is None else output)
     places = locate(recipe, folder)
     if output is not None:
-        check_output(path, [*places.values()])
-    models = {name: open_checkpoint(place) for name, place in places.items()}
-    plan = plan_merge(recipe, {**models, **(aligned or {})})
+        check_output(path, [each for place in places.values() for each in place.paths])
+    models = {name: open_checkpoint(place.path) for name, place in places.items()}
+    fused = {
+        name: fused_model(models[name], place.adapter) for name, place in places.items() if place.adapter is not None
+    }
+    plan = plan_merge(recipe, {**models, **{name: each.model for name, each in fused.items()}, **(aligned or {})})
+    plan = replace(plan, notes=(*plan.notes, *dict.fromkeys(note for each in fused.values() for note in each.notes)))
     layout = lay_out(
         plan.infos, plan.aliases, single=path.name if is_single_file(path) else "model.safetensors",
         max_shard_bytes=None if is_single_file(path) else max_shard_bytes,
     )  # fmt: skip
-    return Prepared(recipe, path, models, aligned or {}, plan, layout, _key(recipe, models, layout))
+    key = _key(recipe, models, fused, layout)
+    return Prepared(recipe, path, models, fused, aligned or {}, plan, layout, key)
 
 
 def merge_files(
@@ -135,7 +151,7 @@ def merge_files(
     texts, companions = _beside(prepared)
     with (
         ThreadPoolExecutor(1) as hashing,
-        unfinished(output, prepared.layout, prepared.key, [model.path for model in models.values()]) as unready,
+        unfinished(output, prepared.layout, prepared.key, prepared.paths) as unready,
     ):
         hashes = {name: hashing.submit(model.sha256) for name, model in models.items()}
         try:
@@ -144,28 +160,30 @@ def merge_files(
             hashing.shutdown(wait=False, cancel_futures=True)
             raise
         inputs = {name: future.result() for name, future in hashes.items()}
+        for each in prepared.fused.values():
+            inputs.update(each.hashes())
         provenance = Provenance(command, _as_json(prepared.recipe), inputs, seed=prepared.recipe.seed)
         name = sidecar_of(output).name if is_single_file(output) else FOLDER_PROVENANCE
         files = unready.complete({**texts, name: provenance.to_json(indent=2) + "\n"}, companions)
         return Written(tuple(files), len(unready.done), inputs)
 
 
-def locate(recipe: Recipe, folder: Path | None = None) -> dict[str, Path]:
+def locate(recipe: Recipe, folder: Path | None = None) -> dict[str, Place]:
     """Where each model of a recipe lies, the base first.
 
     Args:
         recipe: The recipe.
         folder: Where models are looked for beside the working directory.
     """
-    return {name: located(name, folder) for name in recipe.referenced}
+    return {name: place_of(name, folder) for name in recipe.referenced}
 
 
-def _key(recipe: Recipe, models: Mapping[str, Checkpoint], layout: Layout) -> str:
+def _key(recipe: Recipe, models: Mapping[str, Checkpoint], fused: Mapping[str, FusedModel], layout: Layout) -> str:
     """What the result depends on: the recipe, the files as they are now, and this version."""
     files = [
         (name, str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns)
         for name, model in models.items()
-        for file in model.files
+        for file in (*model.files, *(fused[name].files if name in fused else ()))
     ]
     text = json.dumps([_as_json(recipe), files, sorted(layout.sizes.items()), weightspace.__version__])
     return hashlib.sha256(text.encode()).hexdigest()
