@@ -42,6 +42,7 @@ def fuse(
     with console.owning_stdout():
         from weightspace.checkpoint import TensorInfo, check_finite, check_output, open_adapter, open_checkpoint
         from weightspace.merge.adapters import fuse as fused
+        from weightspace.merge.adapters import ties_of
 
         check_output(output, [base, *adapters])
         opened = [open_adapter(path) for path in adapters]
@@ -50,7 +51,10 @@ def fuse(
             console.note(f"{checkpoint.path}: {note}")
         without = adapter_options.names("--drop", drop)
         weights = adapter_options.weights(weight, len(opened)) or (1.0,) * len(opened)
-        result = fused(checkpoint, opened, weights=weights, drop=without, ties=_ties(checkpoint, console))
+        ties, doubt = ties_of(checkpoint)
+        if doubt is not None:
+            console.note(doubt)
+        result = fused(checkpoint, opened, weights=weights, drop=without, ties=ties)
         check_finite(checkpoint)
         for name, shape in result.brought.items():
             known = tuple(checkpoint.info(name).shape) if name in checkpoint else "none"
@@ -90,19 +94,3 @@ def _write_fused(
         "output": str(output), "notes": console.notes,
     })  # fmt: skip
     console.line(f"{len(result.changed):,} of {counted(len(result.tensors), 'tensor')} changed; written to {output}")
-
-
-def _ties(base: Checkpoint, console: Console) -> dict[str, str]:
-    """Names that stand for another's tensor: in the file, and in the network that lies beside it."""
-    from weightspace.errors import SourceError
-    from weightspace.merge.adapters import layers_of
-    from weightspace.source import resolve_source
-
-    ties = base.aliases()
-    if base.config_path is None:
-        return ties
-    try:
-        return {**layers_of(resolve_source(None, checkpoint=base).build(meta=True)).ties, **ties}
-    except SourceError as error:
-        console.note(f"{base.path}: cannot tell whether its head is tied to its embeddings: {error}")
-        return ties

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from weightspace.errors import MergeError
 from wsp.aligning import align_pair, show_alignment
+from wsp.asked_pair import pair_request
 from wsp.console import Console
-from wsp.pair import PairRequest, opened
+from wsp.pair import opened
 
 if TYPE_CHECKING:
-    from weightspace.merge.recipe import Recipe
+    from weightspace.merge.recipe import Place, Recipe
     from weightspace.merge.streaming import Lazily
 
 
-def aligned_models(recipe: Recipe, places: dict[str, Path], console: Console) -> dict[str, Lazily]:
+def aligned_models(recipe: Recipe, places: Mapping[str, Place], console: Console) -> dict[str, Lazily]:
     """Every model but the reference, in the coordinates of the reference; empty where a recipe aligns nothing.
 
     Args:
@@ -27,21 +29,17 @@ def aligned_models(recipe: Recipe, places: dict[str, Path], console: Console) ->
     """
     from weightspace.merge.streaming import Lazily
 
-    wanted, data = recipe.align, recipe.data
-    if wanted is None:
+    if not recipe.aligns:
         return {}
+    for name, place in places.items():
+        if place.adapter is not None:
+            raise MergeError(f"{name}: expected whole models to align, found an adapter; run wsp adapter fuse first")
     (_, reference), *others = places.items()
     found = {}
     for name, place in others:
-        request = PairRequest(
-            reference, place, recipe.arch, None, None, None if data is None else Path(data.path),
-            None if data is None or data.mean is None else tuple(data.mean),
-            None if data is None or data.std is None else tuple(data.std),
-            wanted.method, wanted.restarts, recipe.seed, "cpu", wanted.samples, tuple(wanted.kinds),
-        )  # fmt: skip
-        pair = opened(request, console, evaluates=False)
+        pair = opened(pair_request(recipe, reference.path, place.path), console, evaluates=False)
         result = align_pair(pair, console)
-        show_alignment(console, result, f"{name} aligned to {reference}")
+        show_alignment(console, result, f"{name} aligned to {reference.path}")
         infos = {each: pair.b.info(each) for each in pair.b}
         found[name] = Lazily(result.aligned, infos, pair.b.aliases())
     return found

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from wsp import options, streamed
+from wsp import networks, options, recipes, streamed
 from wsp.console import Console
 from wsp.errors import reports_errors
 
 
 @reports_errors
 def check(
+    context: typer.Context,
     models: options.Models,
     output: Annotated[
         Path | None,
@@ -36,10 +37,15 @@ def check(
     """
     console = Console(as_json=as_json, quiet=quiet)
     with console.owning_stdout():
-        recipe = streamed.given_recipe(models)
-        streamed.check_tokenizer(tokenizer, recipe)
+        given = recipes.given_options(context)
+        recipe = recipes.given_recipe(models, given)
         if recipe is None:
-            recipe = streamed.recipe_of_flags(
-                models, method, base=base, settings=settings or [], dtype=dtype, seed=0, tokenizer=tokenizer
-            )
+            recipe = recipes.recipe_of_flags(
+                models, method, base=base, settings=settings or [], dtype=dtype, seed=0,
+                more={} if tokenizer is None else {"tokenizer_source": tokenizer},
+            )  # fmt: skip
+        asked = networks.asked_of(recipe, models)
+        if asked is not None:
+            networks.show_check(console, asked, output)
+            return
         streamed.show_plan(console, streamed.prepared(recipe, models, output, console, shard_size=shard_size))

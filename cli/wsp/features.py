@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from weightspace.errors import DataError
 from wsp.aligning import AlignedPair, on
 from wsp.console import Console
 from wsp.outcome import Form, Outcome
-from wsp.pair import Pair, PairRequest
+from wsp.pair import Pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,30 +61,8 @@ class Origins:
     data: CommandData
 
 
-def check_request(request: PairRequest, method: str, *, as_it_is: bool, t: float) -> None:
-    """Checks what can be checked before anything is opened.
-
-    Args:
-        request: What the user asked for.
-        method: How features are to be merged.
-        as_it_is: Whether B is not to be aligned.
-        t: Share of B.
-
-    Raises:
-        DataError: There are no data, B is not aligned, or the networks are to count unequally.
-    """
-    if as_it_is or t != 0.5:
-        found = "--align none" if as_it_is else f"--t {t:g}"
-        raise DataError(f"--method {method}: expected aligned networks that count equally, found {found}; drop it")
-    if request.data is None:
-        raise DataError(
-            f"--method {method}: expected --data with examples, of which no label is used, found none; give data, or "
-            "choose --method rebasin, which needs none"
-        )
-
-
 def origins_of(pair: Pair, result: AlignedPair) -> Origins:
-    """What is merged, of a pair of which `check_request` holds."""
+    """What is merged, of a pair with a network and data."""
     network, data = pair.network, pair.data
     assert data is not None
     assert network is not None

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from weightspace.errors import DataError, SourceError
 from wsp.console import Console
 from wsp.network import is_saved_spec
@@ -26,13 +24,10 @@ def shares_of(heads: str | None, t: float) -> tuple[float, float] | None:
     """The shares of A and B in a merge that keeps both heads; None where they have the same classes.
 
     Raises:
-        typer.BadParameter: `--heads` is something else.
         DataError: The merge is one of the two.
     """
     if heads is None:
         return None
-    if heads != BOTH:
-        raise typer.BadParameter(f"expected {BOTH}, found {heads!r}", param_hint="--heads")
     if not 0 < t < 1:
         raise DataError(f"--heads {BOTH}: expected --t between 0 and 1, found {t:g}, which leaves one head; drop it")
     return 1 - t, t

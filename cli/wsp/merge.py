@@ -1,37 +1,23 @@
-"""`wsp merge`: one network from two."""
+"""`wsp merge`: one network from several."""
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from weightspace.errors import MergeError
-from wsp import heads as both_heads
-from wsp import options, repair, streamed
-from wsp.aligning import AlignedPair, align_pair, on, show_alignment
-from wsp.averaging import averaged
+from wsp import networks, options, recipes, streamed
 from wsp.console import Console
-from wsp.doubts import warn_of_data
-from wsp.dry_run import DryRun, stored, tell
+from wsp.dry_run import DryRun
 from wsp.errors import reports_errors
-from wsp.features import Merging, by_features, check_request
-from wsp.outcome import Outcome
-from wsp.pair import Pair, PairRequest, opened
-from wsp.pleas import merged_by_pleas
-from wsp.scores import scores_of, show_scores
-from wsp.sizing import Sizing, sizing_of
-from wsp.zipit import check_until, merged_by_zipit
-
-_AS_IT_IS = "none"
-_OF_NETWORKS = ("rebasin", "pleas", "zipit")
-_TOLD = {"measured": "measured on the data", "interpolated": "interpolated", "none": "none in this network"}
+from wsp.merge_several import merge_several
+from wsp.two import merge_two
 
 
 @reports_errors
 def merge(
+    context: typer.Context,
     models: options.Models,
     output: Annotated[
         Path,
@@ -124,7 +110,7 @@ def merge(
             show_default=False,
         ),
     ] = None,
-    repairs: Annotated[
+    repair: Annotated[
         bool,
         typer.Option(
             "--repair",
@@ -143,110 +129,31 @@ def merge(
     """
     console = Console(as_json=as_json, quiet=quiet)
     with console.owning_stdout():
-        from weightspace.checkpoint import check_output
-
-        recipe = streamed.given_recipe(models)
-        streamed.check_tokenizer(tokenizer, recipe, method if method in _OF_NETWORKS else None)
-        if recipe is None and method not in _OF_NETWORKS:
-            more = streamed.fields_of_flags(align, kinds, restarts, match_samples, data, mean, std, arch)
-            recipe = streamed.recipe_of_flags(
-                models,
-                method,
-                base=base,
-                settings=settings or [],
-                dtype=dtype,
-                seed=seed,
-                tokenizer=tokenizer,
-                more=more,
+        given = recipes.given_options(context)
+        recipe = recipes.given_recipe(models, given)
+        if recipe is None:
+            flags = {
+                "t": t, "heads": heads, "rounds": rounds, "size": size, "size_by": size_by, "apart": apart,
+                "until": until, "repair": repair, "reset_samples": reset_samples,
+            }  # fmt: skip
+            more = recipes.fields_of_flags(
+                method, align, kinds, restarts, match_samples, data, mean, std, arch, activation, input_shape
             )
-        if recipe is not None:
-            found = streamed.prepared(recipe, models, output, console, aligns=not dry_run, shard_size=shard_size)
+            more |= {} if tokenizer is None else {"tokenizer_source": tokenizer}
+            recipe = recipes.recipe_of_flags(
+                models, method, base=base, settings=settings or [], dtype=dtype, seed=seed, more=more, flags=flags,
+                given=given,
+            )  # fmt: skip
+        asked = networks.asked_of(recipe, models)
+        if asked is not None:
             if dry_run:
-                streamed.show_plan(console, found)
+                networks.show_check(console, asked, output)
             else:
-                streamed.merge_streamed(console, found)
+                merging = merge_two if asked.method.models == (2, 2) else merge_several
+                merging(console, asked, output, device)
             return
-        if len(models) != 2:
-            raise MergeError(f"--method {method}: expected two models, found {len(models)}; give A and B")
-        a, b = models
-        sizing = sizing_of(size, size_by, apart, method=method, output=output)
-        check_until(until, method=method, output=output)
-        merging = _merging(method, rounds, sizing, until)
-        by_align = align or ("weights" if merging is None else "activations")
-        request = PairRequest(
-            a, b, arch, activation, options.positive_integers("--input-shape", input_shape),
-            data, options.floats("--mean", mean), options.floats("--std", std),
-            "weights" if by_align == _AS_IT_IS else by_align, restarts, seed, device,
-            match_samples, options.names("--kinds", kinds), heads=both_heads.shares_of(heads, t),
-        )  # fmt: skip
-        if repairs:
-            repair.check_repair(request, method, averages=merging is None)
-        if merging is not None:
-            check_request(request, method, as_it_is=by_align == _AS_IT_IS, t=t)
-        check_output(output, [request.a, request.b])
-        pair = opened(request, console, evaluates=False, network=by_align != _AS_IT_IS or data is not None)
-        if repairs:
-            repair.require_function(pair)
-        warn_of_data(pair, console)
+        found = streamed.prepared(recipe, models, output, console, aligns=not dry_run, shard_size=shard_size)
         if dry_run:
-            apart_too = sizing is not None or until is not None  # then up to both side by side
-            infos = stored(pair.a) + (stored(pair.b) if apart_too else [])
-            tell(console, output, infos, at_most=apart_too)
-            return
-        result = None if by_align == _AS_IT_IS else align_pair(pair, console)
-        if merging is None or result is None:
-            outcome = averaged(pair, result, console, t=t, samples=reset_samples, repairs=repairs)
+            streamed.show_plan(console, found)
         else:
-            outcome = by_features(pair, result, console, merging, samples=reset_samples)
-        _publish(console, pair, result, outcome, output, reset_samples)
-
-
-def _merging(method: str, rounds: int, sizing: Sizing | None, until: str | None) -> Merging | None:
-    """How features are merged by a method; None for one that averages weights."""
-    merges: dict[str, Merging | None] = {
-        "rebasin": None,
-        "pleas": partial(merged_by_pleas, passes=rounds, sizing=sizing),
-        "zipit": partial(merged_by_zipit, until=until),
-    }
-    return merges[method]
-
-
-def _publish(
-    console: Console, pair: Pair, result: AlignedPair | None, outcome: Outcome, output: Path, reset_samples: int
-) -> None:
-    """Writes the merged network, and says what it is."""
-    merged, statistics = outcome.merged, outcome.merged.statistics
-    recipe = {} if result is None else result.recipe()
-    recipe |= {**outcome.recipe, "statistics": statistics, "reset_samples": reset_samples}
-    _write(output, pair, outcome, recipe)
-    scores = scores_of(pair, merged.tensors, None if outcome.form is None else outcome.form.program, reset_samples)
-    document = {"a": str(pair.request.a), "b": str(pair.request.b)}
-    document |= {} if result is None else result.alignment.report()
-    document |= {**outcome.recipe, **both_heads.recipe(pair), "scores": scores, "statistics": statistics}
-    console.document({**document, "output": str(output), "notes": console.notes})
-    if result is not None:
-        show_alignment(console, result, f"{pair.request.b} aligned to {pair.request.a}")
-    outcome.show(console)
-    both_heads.show_heads(console, pair)
-    show_scores(console, scores)
-    console.line(f"merged {outcome.how}; statistics of batch norms: {_TOLD[statistics]}")
-    console.line(f"written to {output}")
-
-
-def _write(output: Path, pair: Pair, outcome: Outcome, recipe: dict[str, Any]) -> None:
-    import torch
-
-    from weightspace.checkpoint import companions_of, write_checkpoint
-
-    form = outcome.form
-    beside = (companions_of(pair.a), {}) if form is None else (form.companions, form.texts)
-    companions, texts = both_heads.described(pair, *beside)
-    write_checkpoint(
-        output,
-        on(torch.device("cpu"), outcome.merged.tensors | ({} if form is None else dict(form.constants))),
-        provenance=pair.provenance("wsp merge", recipe),
-        aliases=pair.a.aliases() if form is None or form.as_it_was else {},
-        inputs=[pair.request.a, pair.request.b],
-        companions=companions,
-        texts=texts,
-    )
+            streamed.merge_streamed(console, found)

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weightspace.merge import Merged
+    from weightspace.merge.networks import NetworkMerge
     from weightspace.source import Program
+
+_TOLD = {
+    "measured": "measured on the data", "interpolated": "interpolated", "kept": "those of the one model",
+    "none": "none in this network",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,3 +61,18 @@ class Outcome:
     recipe: dict[str, Any]
     show: Callable[[Console], None]
     form: Form | None = None
+
+
+def beside(asked: NetworkMerge, output: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The recipe that gives the same bytes again: for the provenance, and as a file beside weights in a folder."""
+    from weightspace.checkpoint.guard import RECIPE, is_single_file
+    from weightspace.merge.recipe import recipe_text
+
+    resolved = asked.recipe.model_dump(mode="json", exclude_none=True)
+    return {"resolved": resolved}, {} if is_single_file(output) else {RECIPE: recipe_text(asked.recipe)}
+
+
+def show_statistics(console: Console, outcome: Outcome, output: Path) -> None:
+    """The last lines, for people."""
+    console.line(f"merged {outcome.how}; statistics of batch norms: {_TOLD[outcome.merged.statistics]}")
+    console.line(f"written to {output}")

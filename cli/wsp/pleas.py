@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def merged_by_pleas(
-    pair: Pair, result: AlignedPair, console: Console, *, passes: int, sizing: Sizing | None = None
+    pair: Pair, result: AlignedPair, console: Console, *, passes: int, samples: int, sizing: Sizing | None = None
 ) -> ByFeatures:
-    """Least squares layer by layer, then distillation for so many passes over the data."""
+    """Least squares layer by layer, then distillation for so many passes over so many examples."""
     from weightspace.merge import pleas
 
     assert pair.network is not None
     origins = origins_of(pair, result)
-    program, samples = origins.program, pair.request.match_samples
+    program = origins.program
     sized = None if sizing is None else sized_network(origins, sizing, pair.network.source, console)
     with console.progress("merging") as step:
         found = pleas(

@@ -1,4 +1,4 @@
-"""`wsp merge --repair`: what it needs, and how it runs."""
+"""`wsp merge --repair`: how it runs."""
 
 from __future__ import annotations
 
@@ -6,36 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from weightspace.errors import DataError, SourceError
+from weightspace.errors import SourceError
 from wsp.console import Console
-from wsp.pair import Pair, PairRequest
+from wsp.pair import Pair
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from weightspace.merge import Correction, Merged
-
-
-def check_repair(request: PairRequest, method: str, *, averages: bool) -> None:
-    """Checks what can be checked before anything is opened.
-
-    Args:
-        request: What the user asked for.
-        method: How they are to be merged.
-        averages: Whether that averages weights.
-
-    Raises:
-        DataError: There are no data, or the merge is no average.
-    """
-    if not averages:
-        raise DataError(
-            f"--repair: expected a --method that averages weights, found {method}, which goes by features "
-            "itself; drop one of them"
-        )
-    if request.data is None:
-        raise DataError(
-            "--repair: expected --data with examples, of which no label is used, found none; give data, or drop it"
-        )
 
 
 def require_function(pair: Pair) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from weightspace.errors import DataError, OutputError
+from weightspace.errors import OutputError
 from wsp.console import Console, counted
 from wsp.features import Origins
 from wsp.outcome import Form
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weightspace.merge import Pleas, Sized
+    from weightspace.merge.networks import PleasOptions
     from weightspace.merge.stored import Stored
     from weightspace.source import Source
     from wsp.pair import Pair
@@ -39,24 +40,19 @@ class Sizing:
     shares: Mapping[str, float] | None
 
 
-def sizing_of(size: float | None, by: str, apart: str | None, *, method: str, output: Path) -> Sizing | None:
-    """Reads `--size`, `--size-by` and `--apart`; None for a merge at the size of one network.
+def sizing_of(options: PleasOptions, output: Path) -> Sizing | None:
+    """How large the merged network is to be; None for the size of one network.
 
     Raises:
-        typer.BadParameter: They are no size and no shares.
-        DataError: The method merges at the size of one only.
+        typer.BadParameter: A share is none, or a size and shares are given.
         OutputError: The output is a single file, which could not say what network it is of.
     """
-    if by not in ("parameters", "flops"):
-        raise typer.BadParameter(f"expected parameters or flops, found {by!r}", param_hint="--size-by")
-    if size is None and apart is None:
+    if options.size is None and options.apart is None:
         return None
-    if size is not None and apart is not None:
+    if options.size is not None and options.apart is not None:
         raise typer.BadParameter("expected --size or --apart, found both", param_hint="--size")
-    if method != "pleas":
-        raise DataError(f"--method {method}: expected no --size or --apart, which --method pleas takes; drop it")
     check_folder(output)
-    return Sizing(size, "flops" if by == "flops" else "parameters", None if apart is None else _shares(apart))
+    return Sizing(options.size, options.size_by, None if options.apart is None else _shares(options.apart))
 
 
 def check_folder(output: Path) -> None:

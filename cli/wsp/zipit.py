@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weightspace.errors import DataError
 from wsp.aligning import AlignedPair
 from wsp.console import Console, counted
 from wsp.features import ByFeatures, origins_of
 from wsp.pair import Pair
-from wsp.sizing import check_folder, form_of
+from wsp.sizing import form_of
 
 if TYPE_CHECKING:
     from weightspace.merge import Zipped
 
 
-def check_until(until: str | None, *, method: str, output: Path) -> None:
-    """Checks a request for a zip of the first layers alone.
-
-    Raises:
-        DataError: Another method was asked for.
-        OutputError: The output is a single file.
-    """
-    if until is not None:
-        if method != "zipit":
-            raise DataError(f"--method {method}: expected no --until, which --method zipit takes; drop it")
-        check_folder(output)
-
-
-def merged_by_zipit(pair: Pair, result: AlignedPair, console: Console, *, until: str | None = None) -> ByFeatures:
+def merged_by_zipit(
+    pair: Pair, result: AlignedPair, console: Console, *, samples: int, until: str | None = None
+) -> ByFeatures:
     """Units merged by how alike they are, within each network and across; what may not be zipped stays aligned.
 
     Args:
         pair: What is merged.
         result: B in the coordinates of A.
         console: Shows the progress.
+        samples: Examples to go by.
         until: Weight of the layer after which both networks stay as they are, side by side.
 
     Raises:
@@ -46,7 +34,7 @@ def merged_by_zipit(pair: Pair, result: AlignedPair, console: Console, *, until:
     from weightspace.merge.stored import Stored
 
     origins = origins_of(pair, result)
-    program, samples = origins.program, pair.request.match_samples
+    program = origins.program
     apart = () if until is None else groups_after(program.sites(program.inputs), origins.spec, until)
     with console.progress("zipping") as step:
         found = zipit(

@@ -112,7 +112,7 @@ def test_what_does_not_fit_is_one_line(wsp, mlps, tmp_path) -> None:
     wsp("merge", *mlps, "--arch", tmp_path / "spec.json", "--heads", "both", "-o", output).failed_with(
         "a saved spec has no network"
     )
-    assert wsp("merge", *mlps, "--heads", "one", "-o", output).status == 2
+    wsp("merge", *mlps, "--heads", "one", "-o", output).failed_with("heads", "'both'", "'one'")
     assert not output.exists()
 
 

@@ -35,7 +35,7 @@ def test_a_network_of_another_width_is_loaded_with_and_without_wsp(wsp, tmp_path
     assert document["parameters"][1] == round(document["size"] * document["parameters"][0])
     assert document["flops"][1] > document["flops"][0]
     assert set(document["apart"]) == {"conv1", "conv2", "conv3"}
-    assert {path.name for path in out.iterdir()} == {"model.safetensors", "network.py", "wsp.json"}
+    assert {path.name for path in out.iterdir()} == {"model.safetensors", "network.py", "recipe.yml", "wsp.json"}
     plain = subprocess.run([sys.executable, "-c", PLAIN, out], capture_output=True, text=True, check=True)
     assert plain.stdout.strip() == "(5, 10)"
     program = Program.from_source(resolve_source(f"{out / 'network.py'}:network"))
@@ -71,7 +71,7 @@ def test_equal_commands_give_equal_folders(wsp, tmp_path) -> None:
         (("--apart", "fc=0.5"), ("group 'fc'", "expected one that may grow (conv1, conv2, conv3)")),
         (("--apart", "conv1=2"), ("GROUP=SHARE", "'conv1=2'")),
         (("--size", "1.5", "--apart", "conv1=1"), ("--size or --apart, found both",)),
-        (("--size", "1.5", "--size-by", "bytes"), ("expected parameters or flops, found 'bytes'",)),
+        (("--size", "1.5", "--size-by", "bytes"), ("size_by", "'parameters' or 'flops', found 'bytes'")),
     ],
 )
 def test_sizes_that_cannot_be_had_are_refused(wsp, tmp_path, options, words) -> None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from weightspace.merge.interpolate import interpolate, merge_interpolate
+from weightspace.merge.interpolate import interpolate
 from weightspace.stats import has_batchnorm, reset_batchnorm
 
 if TYPE_CHECKING:
     from weightspace.data import Batch
     from weightspace.source import Program
+
+_INTERPOLATED = "statistics of batch norms were interpolated, which often ruins a merge; give data to measure them"
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,12 @@ class Merged:
     Attributes:
         tensors: Its weights, in the dtypes of the first network.
         statistics: Whether the running statistics of its batch norms were `measured` on data, were `interpolated` like
-            weights, or whether there are `none`.
+            weights, were `kept` since it is one of the models, or whether there are `none`.
         notes: What the user ought to know, one line each.
     """
 
     tensors: dict[str, Tensor]
-    statistics: Literal["measured", "interpolated", "none"]
+    statistics: Literal["measured", "interpolated", "kept", "none"]
     notes: tuple[str, ...] = ()
 
 
@@ -57,32 +59,33 @@ def merge(
         CheckpointMismatchError: `a` and `b` differ in a name or a shape.
         DataError: `batches` is empty or too small to measure on.
     """
-    if program is not None and batches is not None:
-        return finished(interpolate(a, b, t), {name: tensor.dtype for name, tensor in a.items()}, program, batches)
-    if not _has_statistics(a, program):
-        return Merged(merge_interpolate(a, b, t), "none")
-    note = "statistics of batch norms were interpolated, which often ruins a merge; give data to measure them"
-    return Merged(merge_interpolate(a, b, t), "interpolated", (note,))
+    return finished(interpolate(a, b, t), {name: tensor.dtype for name, tensor in a.items()}, program, batches)
 
 
 def finished(
-    state: Mapping[str, Tensor], dtypes: Mapping[str, torch.dtype], program: Program, batches: Iterable[Batch]
+    state: Mapping[str, Tensor],
+    dtypes: Mapping[str, torch.dtype],
+    program: Program | None,
+    batches: Iterable[Batch] | None,
 ) -> Merged:
-    """Merged weights with the statistics of their batch norms measured, in the dtypes that they had before.
+    """Merged weights in the dtypes that they had before, with the statistics of their batch norms measured.
 
     Args:
         state: The merged weights, in float32 or wider: half precision is slow and coarse on a CPU.
         dtypes: The type of every tensor.
         program: The network.
-        batches: As for `merge`.
+        batches: As for `merge`; without them or the network statistics stay what they are.
 
     Raises:
         DataError: `batches` is empty or too small to measure on.
     """
-    statistics = has_batchnorm(program)
-    measured = reset_batchnorm(program, state, batches) if statistics else state
-    tensors = {name: tensor.to(dtypes[name]) for name, tensor in measured.items()}
-    return Merged(tensors, "measured" if statistics else "none")
+    told, notes = "none", ()
+    if _has_statistics(state, program):
+        if program is not None and batches is not None:
+            state, told = reset_batchnorm(program, state, batches), "measured"
+        else:
+            told, notes = "interpolated", (_INTERPOLATED,)
+    return Merged({name: tensor.to(dtypes[name]) for name, tensor in state.items()}, told, notes)
 
 
 def _has_statistics(state: Mapping[str, Tensor], program: Program | None) -> bool:

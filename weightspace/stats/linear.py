@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from weightspace.stats.patches import patches
+from weightspace.stats.semidefinite import solved
 from weightspace.symmetry.sites import Convolution, Site
 
 _CHUNK = 1 << 22  # entries of a matrix of patches that are formed at a time
-_SINGULAR = 1e-15  # share of a diagonal entry, per row, of which rounding may make a pivot
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class LinearMoments:
             gram = self._gram[:, read][:, :, read] + torch.diag_embed(pull[:, read])
             own = begin[:, made][:, :, read]
             right = self._cross[:, made][:, :, read] - own @ self._gram[:, read][:, :, read]
-            found[:, made[:, None], read] = own + _solved(gram, right.mT).mT
+            found[:, made[:, None], read] = own + solved(gram, right.mT).mT
         weight, bias = found[..., :-1], found[..., -1]
         means = self._gram[:, -1, :-1] / self.count
         covariance = self._gram[:, :-1, :-1] / self.count - means.unsqueeze(-1) * means.unsqueeze(-2)
@@ -140,16 +141,6 @@ class LinearMoments:
         ]
 
 
-def _solved(gram: Tensor, right: Tensor) -> Tensor:
-    """Solves with a positive semi-definite matrix; the shortest solution where it is singular, up to rounding."""
-    factor, failed = torch.linalg.cholesky_ex(gram)
-    pivots = factor.diagonal(dim1=-2, dim2=-1).square()
-    safe = pivots > _SINGULAR * gram.shape[-1] * gram.diagonal(dim1=-2, dim2=-1)
-    if not bool(failed.any()) and bool(safe.all()):
-        return torch.cholesky_solve(right, factor)
-    return torch.linalg.pinv(gram, hermitian=True) @ right
-
-
 def _rows(
     inputs: Tensor, targets: Tensor, slides: Convolution | None, chosen: Tensor | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -164,24 +155,7 @@ def _rows(
     size = inputs[:1].numel() // max(1, math.prod(inputs.shape[2:])) * math.prod(slides.kernel)
     images = max(1, _CHUNK // max(1, size * targets.shape[2]))
     for x, y in zip(inputs.split(images), targets.split(images), strict=True):
-        yield _patches(x, slides, chosen), _by_group(y, slides.groups)
-
-
-def _patches(x: Tensor, slides: Convolution, chosen: Tensor | None = None) -> Tensor:
-    """The patches of a batch (N, in, positions...) as (groups, N * positions, in / groups * kernel)."""
-    pad = [amount for side in reversed(slides.padding) for amount in (side, side)]
-    x = F.pad(x, pad)
-    for dim, (kernel, stride, dilation) in enumerate(zip(slides.kernel, slides.stride, slides.dilation, strict=True)):
-        x = x.unfold(2 + dim, dilation * (kernel - 1) + 1, stride)[..., ::dilation]
-    spatial = len(slides.kernel)
-    places = x.shape[2 : 2 + spatial]
-    x = x.unflatten(1, (slides.groups, -1))  # N, groups, in, positions..., kernel...
-    positions, kernel = range(3, 3 + spatial), range(3 + spatial, 3 + 2 * spatial)
-    x = x.permute(1, 0, *positions, 2, *kernel)
-    if chosen is not None:
-        x = x[(slice(None), slice(None), *torch.unravel_index(chosen, places))]
-        return x.reshape(slides.groups, -1, math.prod(x.shape[3:]))
-    return x.reshape(slides.groups, -1, math.prod(x.shape[2 + spatial :]))
+        yield patches(x, slides, chosen), _by_group(y, slides.groups)
 
 
 def _by_group(y: Tensor, groups: int) -> Tensor:

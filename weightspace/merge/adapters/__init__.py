@@ -8,6 +8,7 @@ from weightspace.merge.adapters.layers import Layers, layers_of
 from weightspace.merge.adapters.low_rank import LowRank
 from weightspace.merge.adapters.made import Layer, MadeAdapter
 from weightspace.merge.adapters.task import task_of
+from weightspace.merge.adapters.ties import ties_of
 
 __all__ = [
     "Delta",
@@ -24,4 +25,5 @@ __all__ = [
     "layers_of",
     "merge_adapters",
     "task_of",
+    "ties_of",
 ]

@@ -1,6 +1,7 @@
 """Recipes of merges, as YAML."""
 
-from weightspace.merge.recipe.read import read_recipe, recipe_of, recipe_text
+from weightspace.merge.recipe.placed import Place, located, place_of, placed
+from weightspace.merge.recipe.read import part_of, read_recipe, recipe_of, recipe_text
 from weightspace.merge.recipe.recipe import (
     Alignment,
     Data,
@@ -27,11 +28,16 @@ __all__ = [
     "Module",
     "OutputSlice",
     "Parameters",
+    "Place",
     "Recipe",
     "Setting",
     "TokenSource",
     "Tokenizer",
     "Zero",
+    "located",
+    "part_of",
+    "place_of",
+    "placed",
     "read_recipe",
     "recipe_of",
     "recipe_text",

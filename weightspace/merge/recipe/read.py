@@ -6,13 +6,15 @@ import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from weightspace.errors import MergeError
 from weightspace.merge.recipe.recipe import Recipe
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -43,10 +45,24 @@ def recipe_of(content: object, where: str) -> Recipe:
     """
     if not isinstance(content, Mapping):
         raise MergeError(f"{where}: expected a recipe (fields such as merge_method and models), found {_kind(content)}")
+    return part_of(Recipe, content, where)
+
+
+def part_of(kind: type[Kind], content: Mapping[str, Any], where: str) -> Kind:
+    """A part of a recipe, checked.
+
+    Args:
+        kind: What it has to be.
+        content: Its fields.
+        where: What to call it in errors.
+
+    Raises:
+        MergeError: A field is missing, unknown or wrong.
+    """
     try:
-        return Recipe.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
-        raise MergeError(f"{where}: {_told(error)}") from error
+        raise MergeError(f"{where}: {_told(error, kind)}") from error
 
 
 def recipe_text(recipe: Recipe) -> str:
@@ -55,15 +71,15 @@ def recipe_text(recipe: Recipe) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
-def _told(error: ValidationError) -> str:
+def _told(error: ValidationError, whole: type[BaseModel]) -> str:
     """The first thing that is wrong, of alternatives the one that went furthest."""
     found = max(error.errors(), key=lambda each: (each["type"] == "extra_forbidden", len(each["loc"])))
     place = _place(found["loc"])
     if found["type"] == "extra_forbidden":
         name = str(found["loc"][-1])
-        known = _fields_at(found["loc"][:-1])
+        known = _fields_at(found["loc"][:-1], whole)
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-        return f"{place}: expected one of {', '.join(known)}, found '{name}'" + (
+        return f"{place}: expected one of {', '.join(known) or 'none'}, found '{name}'" + (
             f"; did you mean '{near[0]}'?" if near else ""
         )
     if found["type"] == "missing":
@@ -91,16 +107,16 @@ def _place(location: tuple[str | int, ...]) -> str:
     return text
 
 
-def _fields_at(location: tuple[str | int, ...]) -> list[str]:
+def _fields_at(location: tuple[str | int, ...], whole: type[BaseModel]) -> list[str]:
     """Names of the fields where something unknown was found."""
-    model: type[BaseModel] | None = Recipe
+    model: type[BaseModel] | None = whole
     for part in location:
         if model is None:
             break
         field = model.model_fields.get(part) if isinstance(part, str) else None
         if field is not None:
             model = _model_in(field.annotation)
-    return [*(model or Recipe).model_fields]
+    return [*(model or whole).model_fields]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -18,11 +18,33 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Data(Part):
+    """Examples for what goes by data."""
+
+    path: str
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    samples: Annotated[int, Field(ge=1)] = 2500
+
+
 class InputModel(Part):
-    """A model, whole."""
+    """A model, whole; some methods take data of its own."""
 
     model: str
     parameters: Parameters | None = None
+    data: Data | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, given: Any) -> Any:
+        return _long_form(given, "data", "path")
+
+
+def _long_form(given: Any, name: str, field: str) -> Any:
+    """A text in place of a part stands for one field of it."""
+    if isinstance(given, dict) and isinstance(given.get(name), str):
+        return {**given, name: {field: given[name]}}
+    return given
 
 
 class InputSlice(Part):
@@ -105,15 +127,6 @@ class Alignment(Part):
     samples: Annotated[int, Field(ge=1)] = 2500
 
 
-class Data(Part):
-    """Examples for what goes by data."""
-
-    path: str
-    mean: list[float] | None = None
-    std: list[float] | None = None
-    samples: Annotated[int, Field(ge=1)] = 2500
-
-
 class Recipe(Part):
     """A merge.
 
@@ -132,6 +145,8 @@ class Recipe(Part):
         align: How the models are aligned first; not at all by default.
         data: Examples for what goes by data.
         arch: Where the network comes from, for alignments and data, as `--arch` takes it.
+        activation: What stands between the layers of an architecture that is read off the tensors.
+        input_shape: Shape of one input, where the source leaves it open.
         seed: Seed of everything random.
     """
 
@@ -149,17 +164,15 @@ class Recipe(Part):
     align: Alignment | None = None
     data: Data | None = None
     arch: str | None = None
+    activation: str | None = None
+    input_shape: list[Annotated[int, Field(ge=1)]] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, given: Any) -> Any:
         """`align: weights` and `data: PATH` stand for what has more fields."""
-        if isinstance(given, dict):
-            for name, field in (("align", "method"), ("data", "path")):
-                if isinstance(given.get(name), str):
-                    given = {**given, name: {field: given[name]}}
-        return given
+        return _long_form(_long_form(given, "align", "method"), "data", "path")
 
     @model_validator(mode="after")
     def _one_list(self) -> Recipe:
@@ -174,6 +187,11 @@ class Recipe(Part):
     def vocabulary(self) -> Tokenizer | None:
         """What it says of the vocabulary, in detail."""
         return self.tokenizer if self.tokenizer_source is None else Tokenizer(source=self.tokenizer_source)
+
+    @property
+    def aligns(self) -> bool:
+        """Whether models are aligned first; `align: none` says that they are not."""
+        return self.align is not None and self.align.method != "none"
 
     @property
     def referenced(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-Scalar = bool | float | str
+Scalar = bool | int | float | str
 Gradient = Scalar | list[bool | float] | list[str]
 
 

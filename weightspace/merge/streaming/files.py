@@ -18,10 +18,12 @@ from weightspace.checkpoint.layout import Layout, lay_out
 from weightspace.checkpoint.leftover import leftovers
 from weightspace.checkpoint.unfinished import unfinished
 from weightspace.errors import CheckpointError, MergeError
+from weightspace.merge.recipe.placed import Place, place_of
 from weightspace.merge.recipe.recipe import Recipe
 from weightspace.merge.streaming.beside import beside
 from weightspace.merge.streaming.checked import check_recipe
 from weightspace.merge.streaming.execute import execute, threads
+from weightspace.merge.streaming.fused import FusedModel, fused_model
 from weightspace.merge.streaming.memory import peak_memory
 from weightspace.merge.streaming.model import Model
 from weightspace.merge.streaming.plan import Plan, plan_merge
@@ -38,6 +40,7 @@ class Prepared:
         recipe: The recipe.
         output: Where the merged checkpoint goes.
         models: Every model that it names, the base first.
+        fused: Those of them that are read with an adapter in them.
         read: What tensors are read from, by the name of the model: aligned, and with the merged vocabulary.
         plan: What is to be computed.
         layout: What is to be written.
@@ -51,6 +54,7 @@ class Prepared:
     recipe: Recipe
     output: Path
     models: Mapping[str, Checkpoint]
+    fused: Mapping[str, FusedModel]
     read: Mapping[str, Model]
     plan: Plan
     layout: Layout
@@ -70,6 +74,11 @@ class Prepared:
         """Bytes that the work takes at most, beside what Python and torch take."""
         return peak_memory(self.plan, self.read, threads())
 
+    @property
+    def paths(self) -> list[Path]:
+        """All that is read."""
+        return [*(model.path for model in self.models.values()), *(each.adapter.path for each in self.fused.values())]
+
 
 @dataclass(frozen=True)
 class Written:
@@ -78,7 +87,7 @@ class Written:
     Attributes:
         files: Its files, weights first.
         resumed: Number of tensors that an earlier run had computed.
-        inputs: SHA-256 of each model, by its path as given.
+        inputs: SHA-256 of each model, by its path as given, and of adapters in them.
     """
 
     files: tuple[Path, ...]
@@ -111,13 +120,16 @@ def prepare(
     """
     path = Path("merged" if output is None else output)
     check_recipe(recipe)
-    located = locate(recipe, folder)
+    places = locate(recipe, folder)
     if recipe.data is not None and not Path(recipe.data.path).exists():
         raise MergeError(f"data: expected examples in {recipe.data.path}, found no such file or folder; check the path")
     if output is not None:
-        check_output(path, [*located.values()])
-    models = {name: open_checkpoint(place) for name, place in located.items()}
-    read: dict[str, Model] = {**models, **(aligned or {})}
+        check_output(path, [each for place in places.values() for each in place.paths])
+    models = {name: open_checkpoint(place.path) for name, place in places.items()}
+    fused = {
+        name: fused_model(models[name], place.adapter) for name, place in places.items() if place.adapter is not None
+    }
+    read: dict[str, Model] = {**models, **{name: each.model for name, each in fused.items()}, **(aligned or {})}
     vocabulary = merged_vocabulary(recipe, models, read, folder)
     if vocabulary is not None:
         read = {**shared(read, vocabulary.rows, vocabulary.embeddings)}
@@ -127,15 +139,16 @@ def prepare(
         max_shard_bytes=None if is_single_file(path) else max_shard_bytes,
     )  # fmt: skip
     texts, companions, said = beside(recipe, path, models, plan, vocabulary)
-    state = _state(models)
+    state = _state(models, fused)
     notes = [f"{model.path}: {note}" for model in models.values() for note in model.notes] + [*plan.notes, *said]
+    notes += dict.fromkeys(note for each in fused.values() for note in each.notes)
     if output is not None:
         notes += [
             f"{left.folder}: an unfinished merge by another recipe or of other inputs, {left.nbytes:,} bytes; "
             "remove the folder if nobody goes on with it"
             for left in leftovers(path, _key(recipe, state, layout, vocabulary))
         ]
-    return Prepared(recipe, path, models, read, plan, layout, state, vocabulary, texts, companions, tuple(notes))
+    return Prepared(recipe, path, models, fused, read, plan, layout, state, vocabulary, texts, companions, tuple(notes))
 
 
 def merge_files(
@@ -154,10 +167,12 @@ def merge_files(
         OutputError: The disk refuses.
     """
     models, output = prepared.models, prepared.output
-    with unfinished(output, prepared.layout, prepared.key, [model.path for model in models.values()]) as unready:
+    with unfinished(output, prepared.layout, prepared.key, prepared.paths) as unready:
         hashes = _hashed(models)
         execute(prepared.plan, prepared.read, unready, progress=progress)
         inputs = hashes.result()
+        for each in prepared.fused.values():
+            inputs.update(each.hashes())
         _check_unchanged(prepared)
         provenance = Provenance(command, _as_json(prepared.recipe), inputs, seed=prepared.recipe.seed)
         name = sidecar_of(output).name if is_single_file(output) else FOLDER_PROVENANCE
@@ -185,7 +200,7 @@ def _check_unchanged(prepared: Prepared) -> None:
     Raises:
         CheckpointError: Naming the model.
     """
-    for before, now in zip(prepared.state, _state(prepared.models), strict=True):
+    for before, now in zip(prepared.state, _state(prepared.models, prepared.fused), strict=True):
         if before != now:
             name, file, *_ = before
             raise CheckpointError(
@@ -194,28 +209,20 @@ def _check_unchanged(prepared: Prepared) -> None:
             )
 
 
-def locate(recipe: Recipe, folder: Path | None = None) -> dict[str, Path]:
+def locate(recipe: Recipe, folder: Path | None = None) -> dict[str, Place]:
     """Where each model of a recipe lies, the base first.
 
     Args:
         recipe: The recipe.
         folder: Where models are looked for beside the working directory.
     """
-    return {name: _located(name, folder) for name in recipe.referenced}
+    return {name: place_of(name, folder) for name in recipe.referenced}
 
 
-def _located(name: str, folder: Path | None) -> Path:
-    """Where a model lies: as written from the working directory, else from the folder of the recipe."""
-    path = Path(name)
-    if not path.exists() and folder is not None and (folder / name).exists():
-        return folder / name
-    return path
-
-
-def _state(models: Mapping[str, Checkpoint]) -> tuple[tuple[str, Path, int, int], ...]:
+def _state(models: Mapping[str, Checkpoint], fused: Mapping[str, FusedModel]) -> tuple[tuple[str, Path, int, int], ...]:
     found = []
     for name, model in models.items():
-        for file in model.files:
+        for file in (*model.files, *(fused[name].files if name in fused else ())):
             known = file.stat()
             found.append((name, file.resolve(), known.st_size, known.st_mtime_ns))
     return tuple(found)
