@@ -161,6 +161,7 @@ def measure(arguments: Any, folder: Path) -> list[dict[str, Any]]:
                     name: digests(place) for name, place in places.items()
                 },
             })  # fmt: skip
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)  # the whole takes a while
         shutil.rmtree(task.output)
     return rows
 
