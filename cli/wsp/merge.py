@@ -146,11 +146,12 @@ def merge(
             )  # fmt: skip
         asked = networks.asked_of(recipe, models)
         if asked is not None:
-            if dry_run:
+            if asked.method.models == (2, 2):
+                merge_two(console, asked, output, device, dry_run=dry_run)
+            elif dry_run:
                 networks.show_check(console, asked, output)
             else:
-                merging = merge_two if asked.method.models == (2, 2) else merge_several
-                merging(console, asked, output, device)
+                merge_several(console, asked, output, device)
             return
         found = streamed.prepared(recipe, models, output, console, aligns=not dry_run, shard_size=shard_size)
         if dry_run:

@@ -13,6 +13,7 @@ from wsp.asked_pair import pair_request
 from wsp.averaging import averaged
 from wsp.console import Console
 from wsp.doubts import warn_of_data
+from wsp.dry_run import stored, tell
 from wsp.features import Merging, by_features
 from wsp.outcome import Outcome, beside, show_statistics
 from wsp.pair import Pair, opened
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from weightspace.merge.networks import NetworkMerge
 
 
-def merge_two(console: Console, asked: NetworkMerge, output: Path, device: str) -> None:
-    """Merges, writes, and says what was done.
+def merge_two(console: Console, asked: NetworkMerge, output: Path, device: str, *, dry_run: bool = False) -> None:
+    """Merges, writes, and says what was done; with `dry_run` what would be, once everything is opened and checked.
 
     Raises:
         WeightspaceError: Something is missing or does not fit.
@@ -46,6 +47,11 @@ def merge_two(console: Console, asked: NetworkMerge, output: Path, device: str) 
     if options.goes_by_data:
         repair.require_function(pair)
     warn_of_data(pair, console)
+    if dry_run:
+        wider = any(getattr(options, name, None) is not None for name in ("size", "apart", "until"))
+        infos = stored(pair.a) + (stored(pair.b) if wider else [])  # at most both side by side
+        tell(console, output, infos, at_most=wider)
+        return
     result = None if asked.align is None else align_pair(pair, console)
     if mean is not None:
         outcome = averaged(pair, result, console, t=mean.t, samples=options.reset_samples, repairs=mean.repair)

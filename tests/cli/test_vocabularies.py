@@ -88,8 +88,8 @@ def test_a_killed_merge_goes_on_to_the_same_bytes(folder) -> None:
     [
         (("a", "b", "--method", "linear"), ["set tokenizer_source to union or base"]),
         (("a", "b", "--method", "linear", "--tokenizer", "onion"), ["expected union, base, intersection", "'onion'"]),
-        (("recipe.yml", "--tokenizer", "union"), ["found a recipe; set tokenizer_source in it"]),
-        (("a", "b", "--tokenizer", "union"), ["expected a method that is streamed", "rebasin"]),
+        (("recipe.yml", "--tokenizer", "union"), ["expected all in the recipe, found --tokenizer"]),
+        (("a", "b", "--tokenizer", "union"), ["rebasin", "expected no tokenizer_source"]),
         (("wrong.yml",), ["tokenizer.tokens.x.source", "expected token or token_id, found neither"]),
         (("named.yml",), ["chat_template: expected auto or the text", "'chatml'"]),
     ],

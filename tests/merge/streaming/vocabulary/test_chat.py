@@ -37,7 +37,7 @@ def folder(tmp_path) -> Path:
         ("ad", {"chat_template": TWO, "tokenizer_source": "union"}, TWO),
         ("ad", {"tokenizer_source": "union"}, ONE),
         ("cd", {"tokenizer_source": "union"}, TWO + "\n"),
-        ("dd", {"chat_template": "auto"}, None),
+        ("d", {"chat_template": "auto"}, None),
     ],
 )
 def test_transformers_finds_the_template(folder, names: str, fields: dict[str, str], template: str | None) -> None:
