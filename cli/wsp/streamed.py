@@ -64,8 +64,6 @@ def show_plan(console: Console, found: Prepared) -> None:
             "memory": found.memory, **_vocabulary(found), "notes": console.notes,
         }
     )  # fmt: skip
-    for note in found.notes:
-        console.warn(note)
     rows = [(name, f"{size / _GIB:.3f}") for name, size in layout.sizes.items()]
     console.table(("file", "#GiB"), rows, title="files to write")
     _show_vocabulary(console, found)
@@ -80,7 +78,7 @@ def merge_streamed(console: Console, found: Prepared) -> None:
 
     give_back_when_freed()
     for note in found.notes:
-        console.warn(note)
+        console.note(note)
     with console.progress("merging") as step:
         written = merge_files(found, progress=step)
     plan = found.plan

@@ -70,11 +70,7 @@ def lay_out(
     shards = list(_shards(infos, max_shard_bytes))
     if not shards:
         raise OutputError("expected tensors to write, found none; give at least one")
-    names = (
-        [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
-        if len(shards) > 1
-        else [single]
-    )
+    names = shard_names(len(shards), single)
     places: dict[str, Place] = {}
     headers, sizes = {}, {}
     for file, shard in zip(names, shards, strict=True):
@@ -85,9 +81,23 @@ def lay_out(
     index = None
     if len(shards) > 1:
         total = sum(info.nbytes for info in infos.values())
-        weight_map = {name: places[name].file for name in infos}
-        index = json.dumps({"metadata": {"total_size": total}, "weight_map": weight_map}, indent=2) + "\n"
+        index = index_text(total, {name: places[name].file for name in infos})
     return Layout(places, headers, sizes, index)
+
+
+def shard_names(count: int, single: str = "model.safetensors") -> list[str]:
+    """Names of so many files, as transformers has them; of a single one the name given."""
+    return [f"model-{i + 1:05d}-of-{count:05d}.safetensors" for i in range(count)] if count > 1 else [single]
+
+
+def index_text(total: int, weight_map: Mapping[str, str]) -> str:
+    """The text of the index of several files.
+
+    Args:
+        total: Bytes of all tensors.
+        weight_map: The file of each tensor.
+    """
+    return json.dumps({"metadata": {"total_size": total}, "weight_map": dict(weight_map)}, indent=2) + "\n"
 
 
 def _shards(infos: Mapping[str, TensorInfo], most: int | None) -> Iterator[dict[str, TensorInfo]]:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from weightspace.atomic import explain_os_errors, new_files, new_folder
 from weightspace.checkpoint.checkpoint import Checkpoint
 from weightspace.checkpoint.guard import FOLDER_PROVENANCE, check_output, is_single_file, sidecar_of
+from weightspace.checkpoint.layout import INDEX, index_text, shard_names
 from weightspace.checkpoint.provenance import Provenance
 from weightspace.checkpoint.safetensors_file import ALIASES_KEY, ORDER_KEY, PROVENANCE_KEY
 from weightspace.checkpoint.shards import Shard, split
@@ -120,16 +121,13 @@ def _complete(
 ) -> list[str]:
     """Give the parts their names, which need their number, and write the index and the provenance."""
     count = len(parts)
-    names = (
-        [f"model-{i + 1:05d}-of-{count:05d}.safetensors" for i in range(count)] if count > 1 else ["model.safetensors"]
-    )
+    names = shard_names(count)
     for (part, _), name in zip(parts, names, strict=True):
         part.rename(folder / name)
     if count > 1:
         weight_map = {tensor: name for (_, stored), name in zip(parts, names, strict=True) for tensor in stored}
-        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-        names.append("model.safetensors.index.json")
-        (folder / names[-1]).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+        names.append(INDEX)
+        (folder / INDEX).write_text(index_text(total, weight_map), encoding="utf-8")
     if provenance is not None:
         names.append(FOLDER_PROVENANCE)
         (folder / FOLDER_PROVENANCE).write_text(provenance.to_json(indent=2) + "\n", encoding="utf-8")

@@ -226,7 +226,7 @@ def test_an_input_changes_before_it_is_gone_on_with(folder, command) -> None:
     said, told = process.communicate()
     assert process.returncode == 0, told
     assert "had been computed before" not in said
-    assert f"{left}: an unfinished merge by another recipe or of other inputs" in told
+    assert f"note: {left}: an unfinished merge by another recipe or of other inputs" in told
     assert "bytes; remove the folder" in told
     assert hidden(folder) == [left]
 

@@ -110,8 +110,7 @@ def _compute(plan: Plan, task: Task, models: Mapping[str, Model], output: Output
     if task.info.nbytes:
         for start, values in _results(plan.method, plan.seed, task, models, stop):
             written = values.to(task.info.dtype)
-            # 8-bit types have no sums
-            if not bool((written.float() if written.dtype.itemsize == 1 else written).sum().isfinite()):
+            if not bool(_summable(written).sum().isfinite()):
                 _check_finite(task, models, start, written)
             output.write(task.name, start, written)
     output.finished(task.name)
@@ -131,8 +130,12 @@ def _check_finite(task: Task, models: Mapping[str, Model], start: int, values: T
 
 
 def _finite(values: Tensor) -> bool:
-    numbers = values.float() if values.dtype.itemsize == 1 else values
-    return bool(torch.isfinite(numbers).all())
+    return bool(torch.isfinite(_summable(values)).all())
+
+
+def _summable(values: Tensor) -> Tensor:
+    """The same numbers in a type that has sums and knows what is finite: 8-bit types do neither."""
+    return values.float() if values.dtype.itemsize == 1 else values
 
 
 def _results(
