@@ -55,18 +55,18 @@ class SafetensorsReader(Reader):
         """Some elements of a flattened tensor, read and not mapped: pages of mapped files stay in memory."""
         name = self._aliases.get(name, name)
         dtype = self._header.tensors[name].dtype
-        content = bytearray((stop - start) * dtype.itemsize)
-        if not content:
-            return torch.empty(0, dtype=dtype)
+        content = torch.empty(stop - start, dtype=dtype)
+        if not len(content):
+            return content
         with self._path.open("rb", buffering=0) as file:
             file.seek(self._header.offsets[name] + start * dtype.itemsize)
-            view, done = memoryview(content), 0
-            while done < len(content):
+            view, done = memoryview(content.view(torch.uint8).numpy()), 0
+            while done < len(view):
                 count = file.readinto(view[done:])
                 if not count:
                     raise damaged(self._path, f"found the end of the file inside tensor {name!r}")
                 done += count
-        return torch.frombuffer(content, dtype=dtype)
+        return content
 
     def aliases(self) -> dict[str, str]:
         """The ties that weightspace recorded when it wrote the file; the format itself has none."""

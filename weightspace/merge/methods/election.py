@@ -26,4 +26,6 @@ def elected(vectors: Sequence[Tensor], factors: Sequence[float], weights: Sequen
         if weights is not None:
             divisor.add_(agreeing.sign_(), alpha=weights[model])
     total *= sign
-    return total if weights is None else total.div_(divisor.add_(divisor == 0))
+    if weights is None:
+        return total
+    return total.div_(divisor.add_(torch.eq(divisor, 0.0, out=torch.empty_like(divisor))))  # faster than bool

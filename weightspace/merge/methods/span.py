@@ -7,6 +7,7 @@ up. Everything about angles and norms is computed in float64, from sums in float
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import combinations_with_replacement
 from typing import Literal
 
 import numpy as np
@@ -77,10 +78,13 @@ class Span:
 
 def _gram(vectors: Sequence[Tensor], along: Along) -> NDArray[np.float64]:
     """Inner products (n, n), or of every row or column (rows, n, n)."""
-    stacked = torch.stack(list(vectors)).double()
     if along == "tensor":
-        flat = stacked.flatten(1)
-        return (flat @ flat.T).numpy()
+        flat = [vector.double().flatten() for vector in vectors]
+        gram = np.empty((len(flat), len(flat)))
+        for i, j in combinations_with_replacement(range(len(flat)), 2):
+            gram[i, j] = gram[j, i] = torch.dot(flat[i], flat[j])
+        return gram
+    stacked = torch.stack(list(vectors)).double()
     rows = stacked.permute(1, 0, 2) if along == "rows" else stacked.permute(2, 0, 1)
     return (rows @ rows.mT).numpy()
 

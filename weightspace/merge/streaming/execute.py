@@ -23,6 +23,7 @@ from weightspace.merge.methods.method import MergeMethod
 from weightspace.merge.methods.run import CHUNK, merged_chunks
 from weightspace.merge.streaming.model import Model
 from weightspace.merge.streaming.plan import Plan, Task
+from weightspace.merge.streaming.reading import Reading
 
 _SAVED_EVERY = 1.0  # seconds: what a kill may cost
 
@@ -150,12 +151,11 @@ def _results(
                 raise _StoppedError
             yield start, models[model].piece(name, start, min(start + CHUNK, count))
         return
-    sources, base = task.sources, task.base
+    reading = Reading(method, task, models)
 
     def read(start: int, end: int) -> tuple[tuple[Tensor, ...], Tensor | None]:
         if stop.is_set():
             raise _StoppedError
-        tensors = tuple(models[model].piece(name, start, end) for model, name in sources)
-        return tensors, None if base is None else models[base[0]].piece(base[1], start, end)
+        return reading(start, end)
 
     yield from merged_chunks(method, task.settings, task.info.shape, read, drawing(seed, task.name))

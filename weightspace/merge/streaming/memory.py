@@ -12,6 +12,7 @@ from weightspace.merge.methods.run import CHUNK, columns_of
 from weightspace.merge.streaming.lazily import Lazily
 from weightspace.merge.streaming.model import Model
 from weightspace.merge.streaming.plan import Plan, Task
+from weightspace.merge.streaming.reading import held_bytes
 
 _TEMPORARY = 8  # numbers for each element of a chunk that methods hold beside those of the models
 _ARENA = 64 << 20  # bytes of a thread that the C library holds where small things are kept between large ones
@@ -27,7 +28,7 @@ def peak_memory(plan: Plan, models: Mapping[str, Model], workers: int) -> int:
         workers: Threads.
     """
     working = max((_working(plan, task) for task in plan.tasks), default=0)
-    kept = heapq.nlargest(workers, (_kept(plan, task) for task in plan.tasks))
+    kept = heapq.nlargest(workers, (_kept(plan, task) + held_bytes(plan.method, task, models) for task in plan.tasks))
     whole = sum(_largest(model) for model in models.values() if isinstance(model, Lazily))
     return workers * (working + whole) + sum(kept) + _ARENA * sum(each > 0 for each in kept)
 
