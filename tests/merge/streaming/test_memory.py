@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,18 +14,33 @@ from weightspace.merge.streaming import Lazily, plan_merge
 from weightspace.merge.streaming.memory import peak_memory
 
 
-def model(rows: int, dtype: torch.dtype = torch.bfloat16) -> Lazily:
-    """One matrix that is never made."""
-    tensors: dict[str, Tensor] = {}
-    return Lazily(tensors, {"w": TensorInfo((rows, 1024), dtype)}, {})
+class OfFile:
+    """A model of one matrix, of which only the header is looked at."""
+
+    def __init__(self, rows: int, columns: int = 1024, dtype: torch.dtype = torch.bfloat16) -> None:
+        self._info = TensorInfo((rows, columns), dtype)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("w",))
+
+    def __contains__(self, name: object, /) -> bool:
+        return name == "w"
+
+    def info(self, name: str) -> TensorInfo:
+        return self._info
+
+    def piece(self, name: str, start: int, stop: int) -> Tensor:
+        raise AssertionError("only headers are read")
+
+    def aliases(self) -> dict[str, str]:
+        return {}
 
 
 def memory(method: str, rows: int, workers: int = 1, **options: Any) -> int:
     content = {"merge_method": method, "models": [{"model": "a"}, {"model": "b"}], "parameters": options}
     content |= {} if method == "linear" else {"base_model": "base"}
-    models = {name: model(rows) for name in ("base", "a", "b")}
-    plan = plan_merge(recipe_of(content, "test"), models)
-    return peak_memory(plan, {}, workers)
+    models = {name: OfFile(rows) for name in ("base", "a", "b")}
+    return peak_memory(plan_merge(recipe_of(content, "test"), models), models, workers)
 
 
 def test_linear_takes_the_same_for_every_size() -> None:
@@ -42,11 +58,19 @@ def test_a_row_longer_than_a_chunk_is_taken_whole() -> None:
     recipe = recipe_of(
         {"merge_method": "model_stock", "base_model": "base", "models": [{"model": "a"}, {"model": "b"}]}, "test"
     )
-    wide = {name: Lazily({}, {"w": TensorInfo((2, 10**8), torch.float32)}, {}) for name in ("base", "a", "b")}
-    assert peak_memory(plan_merge(recipe, wide), {}, 1) > 3 * 4 * 10**8
+    wide = {name: OfFile(2, 10**8, torch.float32) for name in ("base", "a", "b")}
+    assert peak_memory(plan_merge(recipe, wide), wide, 1) > 3 * 4 * 10**8
+
+
+def test_small_tensors_are_held_where_a_method_goes_over_them_several_times() -> None:
+    few, many = 10_000, 20_000  # 60 and 120 MB in three models
+    assert memory("ties", few, density=0.5) > memory("ties", few, density=1) + 3 * few * 1024 * 2
+    assert memory("ties", many, density=0.5) < memory("ties", few, density=0.5)
 
 
 def test_models_that_are_aligned_hold_whole_tensors() -> None:
-    models = {name: model(100_000) for name in ("a", "b")}
-    plan = plan_merge(recipe_of({"merge_method": "linear", "models": [{"model": "a"}, {"model": "b"}]}, "test"), models)
-    assert peak_memory(plan, {"b": models["b"]}, 1) >= peak_memory(plan, {}, 1) + 100_000 * 1024 * 2
+    plain = {name: OfFile(100_000) for name in ("a", "b")}
+    recipe = recipe_of({"merge_method": "linear", "models": [{"model": "a"}, {"model": "b"}]}, "test")
+    plan = plan_merge(recipe, plain)
+    made = {**plain, "b": Lazily({}, {"w": plain["b"].info("w")}, {})}
+    assert peak_memory(plan, made, 1) >= peak_memory(plan, plain, 1) + 100_000 * 1024 * 2

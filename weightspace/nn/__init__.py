@@ -1,0 +1,1 @@
+"""Networks that read networks: metanetworks that respect the symmetry of what they read."""
