@@ -2,7 +2,7 @@
 
 from weightspace.graph.convert import TAPS, to_graph, to_tensors
 from weightspace.graph.data import ParameterGraph
-from weightspace.graph.edges import EDGE_ROLES, EntryEdges, StructureEdges
+from weightspace.graph.edges import EDGE_ROLES, Entries, Grid
 from weightspace.graph.layout import GraphLayout, graph_layout
 from weightspace.graph.nodes import NODE_KINDS, NodeSet
 
@@ -10,11 +10,11 @@ __all__ = [
     "EDGE_ROLES",
     "NODE_KINDS",
     "TAPS",
-    "EntryEdges",
+    "Entries",
     "GraphLayout",
+    "Grid",
     "NodeSet",
     "ParameterGraph",
-    "StructureEdges",
     "graph_layout",
     "to_graph",
     "to_tensors",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from weightspace.errors import SpecError
 from weightspace.graph.data import ParameterGraph
-from weightspace.graph.edges import EDGE_ROLES, EntryEdges, chunks
+from weightspace.graph.edges import EDGE_ROLES, Entries
 from weightspace.graph.layout import GraphLayout
 from weightspace.graph.nodes import NODE_KINDS
 
@@ -40,29 +41,29 @@ def to_graph(layout: GraphLayout, tensors: Mapping[str, Tensor], *, taps: int = 
     dtype = torch.float32
     for each in values:
         dtype = torch.promote_types(dtype, each.dtype)
-    pairs = [each.pairs().repeat_interleave(chunks(each.sizes[3], taps), dim=1) for each in layout.entries]
-    structure = [each.edges for each in layout.structure]
-    counts = torch.tensor([each.shape[1] for each in (*pairs, *structure)])
-    parallel = [torch.arange(chunks(each.sizes[3], taps)).repeat(each.pairs().shape[1]) for each in layout.entries]
-    bare = sum(each.shape[1] for each in structure)
-    sets = layout.sets
+    parallel = [_rows(each, taps) for each in layout.entries] + [1] * len(layout.structure)
+    pairs = [grid.pairs().repeat_interleave(rows, 1) for grid, rows in zip(layout.grids, parallel, strict=True)]
+    counts = torch.tensor([each.shape[1] for each in pairs])
+    bare = sum(grid.size for grid in layout.structure)
+    sets, grids = layout.sets, layout.grids
     return ParameterGraph(
         num_nodes=layout.nodes,
-        edge_index=torch.cat([*pairs, *structure], 1),
+        edge_index=torch.cat(pairs, 1),
         edge_attr=torch.cat([*(each.to(dtype) for each in values), torch.zeros(bare, taps, dtype=dtype)]),
         edge_block=torch.arange(len(counts)).repeat_interleave(counts),
-        edge_chunk=torch.cat([*parallel, torch.zeros(bare, dtype=torch.int64)]),
+        edge_chunk=torch.cat(
+            [torch.arange(rows).repeat(grid.size) for grid, rows in zip(grids, parallel, strict=True)]
+        ),
         node_set=torch.arange(len(sets)).repeat_interleave(torch.tensor([each.size for each in sets])),
         node_index=torch.cat([each.indices() for each in sets]),
         set_kind=torch.tensor([NODE_KINDS.index(each.kind) for each in sets]),
         set_depth=torch.tensor([each.depth for each in sets], dtype=dtype),
         set_size=torch.tensor([each.shape[-1] for each in sets]),
-        block_role=torch.tensor([EDGE_ROLES.index(each.role) for each in (*layout.entries, *layout.structure)]),
-        block_part=torch.tensor([0] * len(layout.entries) + [each.part for each in layout.structure]),
-        block_depth=torch.tensor(
-            [each.depth for each in layout.entries] + [each.target.depth for each in layout.structure], dtype=dtype
-        ),
-        block_taps=torch.tensor([each.sizes[3] for each in layout.entries] + [0] * len(layout.structure)),
+        block_role=torch.tensor([EDGE_ROLES.index(grid.role) for grid in grids]),
+        block_part=torch.tensor([grid.part for grid in grids]),
+        block_depth=torch.tensor([grid.depth for grid in grids], dtype=dtype),
+        block_taps=torch.tensor([each.taps for each in layout.entries] + [0] * len(layout.structure)),
+        block_fan_in=torch.tensor([each.fan_in for each in layout.entries] + [1] * len(layout.structure)),
         spec_hash=layout.spec.hash,
     )
 
@@ -87,16 +88,20 @@ def to_tensors(layout: GraphLayout, graph: ParameterGraph) -> dict[str, Tensor]:
     tensors = {name: attributes.new_empty(layout.spec.tensors[name].shape) for name in layout.names}
     start = 0
     for each in layout.entries:
-        shared, targets, sources, taps = each.sizes
-        count = shared * targets * sources * chunks(taps, width)
-        values = attributes[start : start + count].reshape(1, shared, targets, sources, -1)[..., :taps]
+        count = each.grid.size * _rows(each, width)
+        values = attributes[start : start + count].reshape(1, *each.grid.shape, -1)[..., : each.taps]
         each.block.write(tensors[each.block.tensor], each.restored(values)[0])
         start += count
     return tensors | {alias: tensors[name] for alias, name in layout.spec.aliases.items() if name in tensors}
 
 
-def _on_edges(each: EntryEdges, tensor: Tensor, width: int) -> Tensor:
+def _rows(each: Entries, width: int) -> int:
+    """Number of parallel edges that carry the taps of two nodes."""
+    return math.ceil(each.taps / width)
+
+
+def _on_edges(each: Entries, tensor: Tensor, width: int) -> Tensor:
     """(edges, width): the taps of a block, filled up with zeros, in rows of that width."""
     values = each.arranged(each.block.read(tensor)[None])
-    missing = chunks(each.sizes[3], width) * width - each.sizes[3]
+    missing = _rows(each, width) * width - each.taps
     return torch.nn.functional.pad(values, (0, missing)).reshape(-1, width)

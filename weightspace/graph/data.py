@@ -27,6 +27,7 @@ class ParameterGraph(Data):
         block_part: Which outer group, or which factor, of structure, int64 (blocks,).
         block_depth: Place in the network, from 0 to 1, (blocks,).
         block_taps: Entries that two nodes share, int64 (blocks,).
+        block_fan_in: Entries that add up to one value, int64 (blocks,).
         spec_hash: Of the spec that the graph follows.
     """
 

@@ -1,11 +1,11 @@
 """The shape of a network's parameter graph, from its spec alone.
 
-Nodes are the elements of every group (units, channels, heads, indices inside heads), and the indices of axes that stay in
-place: the ordered inputs and outputs of the network, positions, words. Edges carry the entries of parameters. Ordered
-trailing indices (the taps of a kernel, the pixels of a flattened channel) are features of one edge. Biases, scales and
-running statistics lie on edges from one node per parameter. Inner indices of a wreath product (one set for every head)
-are one node each, with edges from their outer ones; several groups on one axis meet in nodes of their product. Indices
-that a residual connection adds up are one group, so they are one node. A tied tensor is one parameter.
+Nodes are the elements of every group (units, channels, heads, indices inside heads), and the indices of axes that stay
+in place: the ordered inputs and outputs of the network, positions, words. Edges carry the entries of parameters.
+Ordered trailing indices (the taps of a kernel, the pixels of a flattened channel) are features of one edge. Biases,
+scales and running statistics lie on edges from one node per parameter. Inner indices of a wreath product (one set for
+every head) are one node each, with edges from their outer ones; several groups on one axis meet in nodes of their
+product. Indices that a residual connection adds up are one group, so they are one node. A tied tensor is one parameter.
 
 So an automorphism of the graph, with nodes and edges of different sets told apart, is what the spec claims, no more
 and no less (Lim et al. 2024, Graph metanetworks, section 3, for the graphs of layers that this follows from the spec).
@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import torch
+from torch import Tensor
 
-from weightspace.graph.edges import EdgeRole, EntryEdges, StructureEdges
+from weightspace.graph.edges import EdgeRole, Entries, Grid
 from weightspace.graph.endpoint import Endpoint, Tip, endpoints, taps
 from weightspace.graph.nodes import NodeKind, NodeSet
 from weightspace.symmetry import Spec
@@ -46,8 +46,13 @@ class GraphLayout:
     spec: Spec
     names: tuple[str, ...]
     sets: tuple[NodeSet, ...]
-    entries: tuple[EntryEdges, ...]
-    structure: tuple[StructureEdges, ...]
+    entries: tuple[Entries, ...]
+    structure: tuple[Grid, ...]
+
+    @cached_property
+    def grids(self) -> tuple[Grid, ...]:
+        """All edges, those that carry parameters first."""
+        return (*(each.grid for each in self.entries), *self.structure)
 
     @cached_property
     def nodes(self) -> int:
@@ -72,8 +77,8 @@ def graph_layout(spec: Spec) -> GraphLayout:
 class _Builder:
     spec: Spec
     sets: dict[tuple[object, ...], NodeSet] = field(default_factory=dict)
-    entries: list[EntryEdges] = field(default_factory=list)
-    structure: list[StructureEdges] = field(default_factory=list)
+    entries: list[Entries] = field(default_factory=list)
+    structure: list[Grid] = field(default_factory=list)
     count: int = 0
 
     def build(self) -> GraphLayout:
@@ -87,25 +92,23 @@ class _Builder:
 
     def _add(self, block: Block) -> None:
         ends = endpoints(block)
-        apart = taps(block, ends)
-        targets = self._nodes(ends[0], block) if ends else self._parameter(block)
-        sources = self._nodes(ends[1], block) if len(ends) > 1 else self._parameter(block)
-        target, source = ends[0].dims if ends else (), ends[1].dims if len(ends) > 1 else ()
+        nodes = [self._nodes(end, block) for end in ends]
+        nodes += [self._parameter(block) for _ in range(2 - len(ends))]
+        target, source = (ends[place].dims if place < len(ends) else () for place in range(2))
         shared = [dim for dim in target if dim in source]
         left = [[dim for dim in dims if dim not in shared] for dims in (target, source)]
-        sizes = [_size(block, dims) for dims in (shared, *left, apart)]
+        apart = taps(block, ends)
+        count = _size(block, shared)
 
-        def at(nodes: NodeSet, dims: Sequence[int], own: Sequence[int]) -> torch.Tensor:
-            order = [dims.index(dim) for dim in (*shared, *own)]
-            return nodes.nodes().reshape([block.dims[dim].size for dim in dims]).permute(order).reshape(sizes[0], -1)
-
-        self.entries.append(
-            EntryEdges(
-                block, _role(block.tensor, len(ends)), sources, targets, (*shared, *left[0], *left[1], *apart),
-                (sizes[0], sizes[1], sizes[2], sizes[3]), at(sources, source, left[1]), at(targets, target, left[0]),
-                self.depth,
+        def at(which: int, dims: Sequence[int]) -> Tensor:
+            """Nodes (shared, own) of an end."""
+            order = [dims.index(dim) for dim in (*shared, *left[which])]
+            return (
+                nodes[which].nodes().reshape([block.dims[dim].size for dim in dims]).permute(order).reshape(count, -1)
             )
-        )  # fmt: skip
+
+        grid = Grid(_role(block.tensor, len(ends)), 0, nodes[1], nodes[0], at(1, source), at(0, target), self.depth)
+        self.entries.append(Entries(block, grid, (*shared, *left[0], *left[1], *apart), _size(block, apart)))
 
     def _nodes(self, end: Endpoint, block: Block) -> NodeSet:
         """The nodes of an end; its factors and outer groups first."""
@@ -115,10 +118,7 @@ class _Builder:
             return self.sets[end.key]
         nodes = self._new(end.key, block.tensor, "product", [block.dims[dim].size for dim in end.dims])
         for part, tip in enumerate(end.tips):
-            sources = self.sets[tip.key]
-            grid = _grid(nodes.shape)
-            where = [grid[end.dims.index(dim)] for dim in tip.dims]
-            self._connect("part", sources, nodes, part, where)
+            self._connect("part", part, self.sets[tip.key], nodes, [end.dims.index(dim) for dim in tip.dims])
         return nodes
 
     def _tip(self, tip: Tip, block: Block) -> None:
@@ -139,11 +139,16 @@ class _Builder:
         nodes = self._new(("group", name), name, "unit" if group.movable else "ordered", shape)
         # What depends on another outer group tells that one already.
         implied = {above for outer in group.depends_on for above in self.groups[outer].depends_on}
-        grid = dict(zip(group.depends_on, _grid(shape), strict=False))
         for part, outer in enumerate(group.depends_on):
             if outer not in implied:
-                where = [grid[above] for above in (*self.groups[outer].depends_on, outer)]
-                self._connect("membership", self.sets["group", outer], nodes, part, where)
+                above = (*self.groups[outer].depends_on, outer)
+                self._connect(
+                    "membership",
+                    part,
+                    self.sets["group", outer],
+                    nodes,
+                    [group.depends_on.index(each) for each in above],
+                )
 
     def _parameter(self, block: Block) -> NodeSet:
         key = ("parameter", block.tensor)
@@ -154,16 +159,11 @@ class _Builder:
         self.count += self.sets[key].size
         return self.sets[key]
 
-    def _connect(
-        self, role: EdgeRole, source: NodeSet, target: NodeSet, part: int, where: Sequence[torch.Tensor]
-    ) -> None:
-        """Connects every node of `target` with the one of `source` at the indices `where`, of the target's shape."""
-        edges = torch.stack([source.nodes()[tuple(where)].reshape(-1), target.nodes().reshape(-1)])
-        self.structure.append(StructureEdges(role, source, target, part, edges))
-
-
-def _grid(shape: Sequence[int]) -> tuple[torch.Tensor, ...]:
-    return torch.meshgrid(*(torch.arange(size) for size in shape), indexing="ij")
+    def _connect(self, role: EdgeRole, part: int, source: NodeSet, target: NodeSet, dims: Sequence[int]) -> None:
+        """Connects every node of `source` with those of `target` that have its indices, on the dimensions `dims`."""
+        rest = [dim for dim in range(len(target.shape)) if dim not in dims]
+        targets = target.nodes().permute(*dims, *rest).reshape(source.size, -1)
+        self.structure.append(Grid(role, part, source, target, source.nodes().reshape(-1, 1), targets, self.depth))
 
 
 def _size(block: Block, dims: Sequence[int]) -> int:

@@ -1,0 +1,61 @@
+"""Spreading what nodes say over rows of edges, and gathering it: against an index for every edge."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.symmetry import networks
+from weightspace.graph import graph_layout
+from weightspace.nn.gmn.wiring import Wiring
+from weightspace.symmetry import derive
+
+
+@pytest.fixture(params=[networks.mlp, networks.grouped_convolutions, networks.attention, networks.llama])
+def wiring(request) -> Wiring:
+    module, args, kwargs = request.param()
+    return Wiring(graph_layout(derive(module.eval(), args, kwargs)), 2, torch.device("cpu"))
+
+
+def ends(wiring: Wiring, networks: int) -> tuple[Tensor, Tensor]:
+    """Nodes (rows, 2) of the rows of several networks, the nodes of one after those of another."""
+    rows = []
+    for grid, parallel in zip(wiring.layout.grids, wiring.parallel, strict=True):
+        pairs = grid.pairs().repeat_interleave(parallel, 1)
+        rows += [pairs + number * wiring.layout.nodes for number in range(networks)]
+    source, target = torch.cat(rows, 1)
+    return source, target
+
+
+def test_rows_hear_their_nodes_and_nodes_their_rows(wiring: Wiring) -> None:
+    count, draw = 3, torch.Generator().manual_seed(0)
+    nodes, other = (torch.randn(count, wiring.layout.nodes, 2, generator=draw, dtype=torch.float64) for _ in range(2))
+    source, target = ends(wiring, count)
+    flat, flat_other = nodes.reshape(-1, 2), other.reshape(-1, 2)
+    rows = wiring.spread(nodes[:, wiring.sources], other[:, wiring.targets])
+    assert torch.equal(rows, flat[source] + flat_other[target])
+    assert torch.equal(wiring.spread(nodes[:, wiring.sources], None), flat[source])
+    assert torch.equal(wiring.spread(None, nodes[:, wiring.targets]), flat[target])
+    for side, index, places in (("source", source, wiring.sources), ("target", target, wiring.targets)):
+        sums = torch.zeros_like(nodes).index_add(1, places, wiring.gathered(rows, count, side)).reshape(-1, 2)
+        assert torch.allclose(sums, torch.zeros_like(flat).index_add(0, index, rows), rtol=0, atol=1e-12)
+        degrees = torch.bincount(index, minlength=len(flat))[: wiring.layout.nodes].clamp(min=1)
+        assert torch.equal(wiring.degrees(side)[:, 0], degrees.float())
+
+
+def test_gradients(wiring: Wiring) -> None:
+    def spread(sources: Tensor, targets: Tensor) -> Tensor:
+        return wiring.spread(sources, targets)
+
+    draw = torch.Generator().manual_seed(0)
+    at = [
+        torch.randn(2, len(places), 1, generator=draw, dtype=torch.float64, requires_grad=True)
+        for places in (wiring.sources, wiring.targets)
+    ]
+    if wiring.edges > 500:
+        pytest.skip("differences of thousands of rows take long")
+    assert torch.autograd.gradcheck(spread, at)
+    rows = torch.randn(2 * wiring.edges, 1, generator=draw, dtype=torch.float64, requires_grad=True)
+    for side in ("source", "target"):
+        assert torch.autograd.gradcheck(lambda values, side=side: wiring.gathered(values, 2, side), (rows,))

@@ -1,0 +1,48 @@
+"""A graph metanetwork up to its last features of nodes and edges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from weightspace.graph import TAPS, ParameterGraph
+from weightspace.nn.gmn.layer import MessageLayer
+from weightspace.nn.gmn.lift import Lift
+from weightspace.nn.gmn.stacked import Stacked
+from weightspace.nn.gmn.wiring import Wiring, wiring_of
+
+
+class GraphEncoder(nn.Module):
+    """Features of all nodes and edges after some rounds of messages.
+
+    Args:
+        width: Channels.
+        layers: Rounds.
+        taps: Entries on an edge; graphs need the same.
+    """
+
+    def __init__(self, width: int = 64, layers: int = 4, *, taps: int = TAPS) -> None:
+        super().__init__()
+        self.width, self.taps = width, taps
+        self.lift = Lift(width, taps)
+        self.layers = nn.ModuleList(MessageLayer(width) for _ in range(layers))
+
+    def fit_standardisation(self, batches: Iterable[Stacked | ParameterGraph]) -> None:
+        """Takes means and deviations of weights from networks; of the training split, and of no others."""
+        self.lift.fit(batches)
+
+    def on_blocks(self, batch: Stacked) -> tuple[Wiring, Tensor, Tensor]:
+        """Of networks of one spec: order of the rows, nodes (networks, nodes, width) and edges (rows, width)."""
+        wiring = wiring_of(batch.layout, self.taps, self.lift.mean.device)
+        nodes, edges = self.lift.on_blocks(wiring, wiring.blocks.split(batch.tensors))
+        for layer in self.layers:
+            nodes, edges = layer.on_blocks(wiring, nodes, edges)
+        return wiring, nodes, edges
+
+    def on_graph(self, graph: ParameterGraph) -> tuple[Tensor, Tensor]:
+        """Of any graphs: nodes (nodes, width) and edges (edges, width)."""
+        nodes, edges = self.lift.on_graph(graph)
+        for layer in self.layers:
+            nodes, edges = layer.on_graph(graph.edge_index, nodes, edges)
+        return nodes, edges
