@@ -76,7 +76,7 @@ class Lift(nn.Module):
         blocks = self._blocks(
             torch.tensor([EDGE_ROLES.index(grid.role) for grid in layout.grids], device=device),
             torch.tensor([grid.part for grid in layout.grids], device=device),
-            torch.tensor([grid.depth for grid in layout.grids], device=device),
+            torch.tensor([grid.depth for grid in layout.grids], device=device, dtype=self.mean.dtype),
         )
         chunks = self._chunks(torch.arange(max(wiring.parallel), device=device))
         rows, networks = [], 0
@@ -88,7 +88,7 @@ class Lift(nn.Module):
             rows.append((constant + chunks[0]).expand(networks * grid.size, -1))
         sets = self._sets(
             torch.tensor([NODE_KINDS.index(each.kind) for each in layout.sets], device=device),
-            torch.tensor([each.depth for each in layout.sets], device=device),
+            torch.tensor([each.depth for each in layout.sets], device=device, dtype=self.mean.dtype),
             torch.cat([each.indices() for each in layout.sets]).to(device),
             torch.arange(len(layout.sets), device=device).repeat_interleave(
                 torch.tensor([each.size for each in layout.sets], device=device)
