@@ -35,27 +35,28 @@ def test_rows_hear_their_nodes_and_nodes_their_rows(wiring: Wiring) -> None:
     flat, flat_other = nodes.reshape(-1, 2), other.reshape(-1, 2)
     rows = wiring.spread(nodes[:, wiring.sources], other[:, wiring.targets])
     assert torch.equal(rows, flat[source] + flat_other[target])
-    assert torch.equal(wiring.spread(nodes[:, wiring.sources], None), flat[source])
-    assert torch.equal(wiring.spread(None, nodes[:, wiring.targets]), flat[target])
-    for side, index, places in (("source", source, wiring.sources), ("target", target, wiring.targets)):
-        sums = torch.zeros_like(nodes).index_add(1, places, wiring.gathered(rows, count, side)).reshape(-1, 2)
-        assert torch.allclose(sums, torch.zeros_like(flat).index_add(0, index, rows), rtol=0, atol=1e-12)
-        degrees = torch.bincount(index, minlength=len(flat))[: wiring.layout.nodes].clamp(min=1)
+    heard = {
+        "target": (wiring.heard(rows, nodes[:, wiring.sources], "target"), wiring.targets, source, target),
+        "source": (wiring.heard(rows, nodes[:, wiring.targets], "source"), wiring.sources, target, source),
+    }
+    for side, (sums, places, speaker, hearer) in heard.items():
+        found = torch.zeros_like(nodes).index_add(1, places, sums).reshape(-1, 2)
+        messages = torch.relu(rows + flat[speaker])
+        assert torch.allclose(found, torch.zeros_like(flat).index_add(0, hearer, messages), rtol=0, atol=1e-12)
+        degrees = torch.bincount(hearer, minlength=len(flat))[: wiring.layout.nodes].clamp(min=1)
         assert torch.equal(wiring.degrees(side)[:, 0], degrees.float())
 
 
 def test_gradients(wiring: Wiring) -> None:
-    def spread(sources: Tensor, targets: Tensor) -> Tensor:
-        return wiring.spread(sources, targets)
-
-    draw = torch.Generator().manual_seed(0)
-    at = [
-        torch.randn(2, len(places), 1, generator=draw, dtype=torch.float64, requires_grad=True)
-        for places in (wiring.sources, wiring.targets)
-    ]
     if wiring.edges > 500:
         pytest.skip("differences of thousands of rows take long")
-    assert torch.autograd.gradcheck(spread, at)
-    rows = torch.randn(2 * wiring.edges, 1, generator=draw, dtype=torch.float64, requires_grad=True)
-    for side in ("source", "target"):
-        assert torch.autograd.gradcheck(lambda values, side=side: wiring.gathered(values, 2, side), (rows,))
+    draw = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=draw, dtype=torch.float64, requires_grad=True)
+
+    sources, targets = (drawn(2, len(places), 1) for places in (wiring.sources, wiring.targets))
+    rows = drawn(2 * wiring.edges, 1)
+    assert torch.autograd.gradcheck(wiring.spread, (sources, targets))
+    assert torch.autograd.gradcheck(lambda *given: wiring.heard(*given, "target"), (rows, sources))
+    assert torch.autograd.gradcheck(lambda *given: wiring.heard(*given, "source"), (rows, targets))

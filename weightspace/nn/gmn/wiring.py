@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from weightspace.graph import GraphLayout, Grid
 from weightspace.nn.blocks import Blocks
+
+Side = Literal["source", "target"]
 
 
 class Wiring:
@@ -42,7 +45,7 @@ class Wiring:
         self._shapes = [(*grid.shape[:2], each.shape[1]) for (grid, _), each in zip(grids, sources, strict=True)]
         self.sources = torch.cat([each.reshape(-1) for each in sources]).to(device)
         self.targets = torch.cat([grid.targets.reshape(-1) for grid in layout.grids]).to(device)
-        self._degrees = {side: self._counted(side) for side in ("source", "target")}
+        self._degrees: dict[Side, Tensor] = {"source": self._counted("source"), "target": self._counted("target")}
 
     @property
     def edges(self) -> int:
@@ -58,19 +61,30 @@ class Wiring:
             yield rows[at : at + count].view(networks, shared, targets, sources, -1), *places
             at, source, target = at + count, places[0].stop, places[1].stop
 
-    def spread(self, sources: Tensor | None, targets: Tensor | None) -> Tensor:
-        """Rows with what their nodes say: (networks, places, channels) at sources, at targets, or the sum of both."""
+    def spread(self, sources: Tensor, targets: Tensor) -> Tensor:
+        """Rows (rows, channels) with the sum of what their ends say.
+
+        Args:
+            sources: (networks, places, channels) at the source side.
+            targets: The same at the target side.
+        """
         return _Spread.apply(self, sources, targets)
 
-    def gathered(self, rows: Tensor, networks: int, side: str) -> Tensor:
-        """Sums of rows (rows, channels) over the edges of every place (networks, places, channels) of a side."""
-        return _Gathered.apply(self, rows, networks, side)
+    def heard(self, rows: Tensor, said: Tensor, side: Side) -> Tensor:
+        """What places hear (networks, places, channels): the sum of relu(row + said at the other end) over their edges.
 
-    def degrees(self, side: str) -> Tensor:
+        Args:
+            rows: (rows, channels).
+            said: (networks, places, channels) at the other side.
+            side: Where it is heard.
+        """
+        return _Heard.apply(self, rows, said, side)
+
+    def degrees(self, side: Side) -> Tensor:
         """Edges that end (`target`) or begin (`source`) at every node, at least 1, (nodes, 1)."""
         return self._degrees[side]
 
-    def _counted(self, side: str) -> Tensor:
+    def _counted(self, side: Side) -> Tensor:
         nodes, own, other = (self.targets, 1, 2) if side == "target" else (self.sources, 2, 1)
         each = [torch.full((shape[0] * shape[own],), float(shape[other])) for shape in self._shapes]
         counts = torch.cat(each).to(nodes.device)
@@ -89,44 +103,56 @@ def _sources(grid: Grid, parallel: int) -> Tensor:
 
 class _Spread(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, wiring: Wiring, sources: Tensor | None, targets: Tensor | None) -> Tensor:
-        some = targets if sources is None else sources
-        assert some is not None
-        networks, _, channels = some.shape
-        ctx.wiring, ctx.networks, ctx.has = wiring, networks, (sources is not None, targets is not None)
-        rows = some.new_empty(networks * wiring.edges, channels)
-        for view, at_source, at_target in wiring.views(rows, networks):
-            shared, target, source = view.shape[1:4]
-            begin = None if sources is None else sources[:, at_source].view(networks, shared, 1, source, channels)
-            end = None if targets is None else targets[:, at_target].view(networks, shared, target, 1, channels)
-            if begin is not None and end is not None:
-                torch.add(begin, end, out=view)
-            else:
-                view.copy_(begin if begin is not None else end)  # pyright: ignore[reportArgumentType]
+    def forward(ctx: Any, wiring: Wiring, sources: Tensor, targets: Tensor) -> Tensor:
+        ctx.wiring = wiring
+        rows = sources.new_empty(len(sources) * wiring.edges, sources.shape[-1])
+        for view, at_source, at_target in wiring.views(rows, len(sources)):
+            torch.add(_beside(sources[:, at_source], view, 2), _beside(targets[:, at_target], view, 3), out=view)
         return rows
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         rows = grads[0].contiguous()
-        sides = zip(("source", "target"), ctx.has, strict=True)
-        return None, *(_sums(ctx.wiring, rows, ctx.networks, side) if has else None for side, has in sides)
+        return None, _sums(ctx.wiring, rows, "source"), _sums(ctx.wiring, rows, "target")
 
 
-class _Gathered(torch.autograd.Function):
+class _Heard(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, wiring: Wiring, rows: Tensor, networks: int, side: str) -> Tensor:
+    def forward(ctx: Any, wiring: Wiring, rows: Tensor, said: Tensor, side: Side) -> Tensor:
         ctx.wiring, ctx.side = wiring, side
-        return _sums(wiring, rows, networks, side)
+        messages = torch.empty_like(rows)
+        for (view, *at), (message, *_) in zip(
+            wiring.views(rows, len(said)), wiring.views(messages, len(said)), strict=True
+        ):
+            torch.add(view, _beside(said[:, at[side == "source"]], view, 2 + (side == "source")), out=message)
+        ctx.save_for_backward(messages.relu_())
+        return _sums(wiring, messages, side)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        places = grads[0]
-        spread = (places, None) if ctx.side == "source" else (None, places)
-        return None, _Spread.apply(ctx.wiring, *spread), None, None
+        (messages,) = ctx.saved_tensors
+        wiring, side, networks = ctx.wiring, ctx.side, len(grads[0])
+        rows = torch.empty_like(messages)
+        for (view, *at), (message, *_) in zip(
+            wiring.views(rows, networks), wiring.views(messages, networks), strict=True
+        ):
+            heard = _beside(grads[0][:, at[side == "target"]], view, 2 + (side == "target")).expand_as(view)
+            torch.ops.aten.threshold_backward.grad_input(heard, message, 0, grad_input=view)
+        return None, rows, _sums(wiring, rows, "source" if side == "target" else "target"), None
 
 
-def _sums(wiring: Wiring, rows: Tensor, networks: int, side: str) -> Tensor:
+def _beside(places: Tensor, view: Tensor, dim: int) -> Tensor:
+    """Places of a grid (networks, places, channels), broadcastable with its rows, which have one dimension more."""
+    networks, shared, target, source, channels = view.shape
+    return places.reshape(networks, shared, source if dim == 2 else target, channels).unsqueeze(dim)
+
+
+def _sums(wiring: Wiring, rows: Tensor, side: Side) -> Tensor:
+    """(networks, places, channels): the sum over the edges of every place of a side."""
     places = wiring.sources if side == "source" else wiring.targets
+    networks = len(rows) // wiring.edges
     sums = rows.new_empty(networks, len(places), rows.shape[1])
     for view, at_source, at_target in wiring.views(rows, networks):
         shared, target, source, channels = view.shape[1:]
