@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 
 import torch
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.symmetry.networks import Network, with_input
@@ -33,6 +35,22 @@ def cnn() -> Network:
     """A classifier as in the small-CNN zoo, with a norm."""
     layers = [nn.Conv2d(1, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.ReLU()]
     return with_input(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 3)), 2, 1, 9, 9)
+
+
+@st.composite
+def mlps(draw: st.DrawFn) -> Callable[[], Network]:
+    """Builders of multilayer perceptrons of any depth and widths."""
+    widths = draw(st.lists(st.integers(1, 6), min_size=2, max_size=5))
+    activation = draw(st.sampled_from([nn.ReLU, nn.Tanh, Sine]))
+    norm = draw(st.booleans())
+
+    def make() -> Network:
+        layers: list[nn.Module] = []
+        for width, following in itertools.pairwise(widths):
+            layers += [nn.Linear(width, following), *([nn.BatchNorm1d(following)] if norm else []), activation()]
+        return with_input(nn.Sequential(*layers, nn.Linear(widths[-1], 2)).eval(), 3, widths[0])
+
+    return make
 
 
 def program_of(make: Callable[[], Network]) -> tuple[Program, Spec]:

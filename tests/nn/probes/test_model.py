@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.nn import small
 from tests.symmetry import networks
@@ -40,6 +42,13 @@ def test_permutations_do_not_count(make: Callable[[], Network], activations: boo
     assert found.shape == (3, 2)
     assert small.close(model(copies), found)
     assert not small.close(found[0], found[1], 1e-4)
+
+
+@settings(max_examples=12)
+@given(small.mlps(), st.booleans())
+def test_permutations_of_any_network_do_not_count(make: Callable[[], Network], activations: bool) -> None:
+    model, batch, spec = model_and_batch(make, activations=activations)
+    assert small.close(model(small.permuted(spec, batch)), model(batch))
 
 
 def test_signs_of_units_count_in_activations_only() -> None:

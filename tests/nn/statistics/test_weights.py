@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.nn import small
@@ -38,6 +38,15 @@ def test_permutations_do_not_count(make: small.Callable[[], networks.Network]) -
     assert small.close(weight_statistics(copies).values, found.values, 1e-12)
     alone = torch.cat([weight_statistics(small.one(batch, place)).values for place in range(4)])
     assert small.close(alone, found.values, 1e-12)
+
+
+@settings(max_examples=20)
+@given(small.mlps(), st.integers(0, 2**31))
+def test_permutations_of_any_network_do_not_count(make: small.Callable[[], networks.Network], seed: int) -> None:
+    _, spec = small.program_of(make)
+    batch = small.random_networks(spec, 2, seed)
+    copies = small.permuted(spec, batch, seed)
+    assert small.close(weight_statistics(copies).values, weight_statistics(batch).values, 1e-12)
 
 
 def test_what_is_no_weight_is_passed_over() -> None:

@@ -10,7 +10,6 @@ from tests.symmetry import networks
 from weightspace.errors import SpecError
 from weightspace.nn.tokens import (
     TokenAutoencoder,
-    TokenBatch,
     TokenLayout,
     collated,
     nt_xent,
@@ -72,4 +71,3 @@ def test_views_of_other_numbers_are_refused() -> None:
     first, second = (layout.tokens({"w": torch.randn(count, 2, 3)}) for count in (2, 3))
     with pytest.raises(SpecError, match="expected two of the same networks, found 2 and 3"):
         token_loss(TokenAutoencoder(3, channels=12, depth=1), first, second)
-    assert isinstance(first, TokenBatch)

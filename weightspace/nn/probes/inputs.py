@@ -60,7 +60,7 @@ class ProbeGenerator(nn.Module):
         SpecError: No probe, or an input without elements.
     """
 
-    def __init__(self, probes: int, shape: tuple[int, ...], *, latent: int = 32, hidden: int = 64) -> None:
+    def __init__(self, probes: int, shape: tuple[int, ...], *, latent: int = 32, hidden: int = 32) -> None:
         super().__init__()
         if probes < 1 or math.prod(shape) < 1:
             raise SpecError(

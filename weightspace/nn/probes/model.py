@@ -22,8 +22,9 @@ from weightspace.symmetry.taps import Taps
 class ProbeModel(nn.Module):
     """Runs learned inputs through every network of a batch, and predicts from what comes out.
 
-    Invariant to all that leaves the function of a network alone: permutations, scales and signs, and also independent
-    initialisation. With activations only to permutations, since scales and signs of units show in them.
+    Invariant to all that leaves the function of a network alone: permutations, scales, signs and whatever else. With
+    activations only to permutations, since scales and signs of units show in them. Networks that learned the same from
+    independent initialisations look alike too, which no symmetry of weights brings about.
 
     It reads networks of one architecture that take one floating tensor, examples first: images, features, coordinates.
     Networks on tokens, or with several inputs, are refused; so are those that branch on what they compute.

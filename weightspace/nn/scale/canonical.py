@@ -62,7 +62,7 @@ class CanonicalSign(nn.Module):
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         self.channels = hidden
-        # An even function needs a bias inside (ReLU without one would see |Wx| only), and none outside.
+        # The bias inside makes more of it than |W x|; one outside would be that of the layer that reads it.
         self.rho = nn.Sequential(nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, hidden, bias=False))
 
     @override
