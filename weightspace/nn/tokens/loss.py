@@ -60,7 +60,8 @@ def token_loss(
     pairs = list(zip(latents, (first, second), strict=True))
     errors = [reconstruction_error(model.decode(latent, view), view) for latent, view in pairs]
     reconstruction = torch.stack(errors).mean()
-    contrast = nt_xent(*(model.projection(mean_latent(latent, view)) for latent, view in pairs), temperature)
+    one, other = (model.projection(mean_latent(latent, view)) for latent, view in pairs)
+    contrast = nt_xent(one, other, temperature)
     total = (1 - contrast_weight) * reconstruction + contrast_weight * contrast
     return TokenLoss(total, reconstruction, contrast)
 
