@@ -131,13 +131,7 @@ class Program:
             CheckpointMismatchError: A tensor is missing.
             SourceError: The network's own code fails.
         """
-        results = result_tensors(self._run(state, inputs or self.inputs, differentiable=differentiable))
-        found = [tensor for tensor in results if tensor.is_floating_point() or tensor.is_complex()]
-        if not found:
-            raise SourceError(
-                f"{self._label}: expected the network to return floating tensors, found none; return them"
-            )
-        return found
+        return self._floating(self._run(state, inputs or self.inputs, differentiable=differentiable))
 
     def streamed(
         self, state: Mapping[str, Tensor], *, dtype: torch.dtype = torch.float64, device: str | torch.device = "cpu"
@@ -210,7 +204,7 @@ class Program:
         """
         return self._derived(self._taps, derive_taps, inputs)
 
-    def visit(self, state: Mapping[str, Tensor], inputs: Inputs, taps: Taps, visit: Visit) -> None:
+    def visit(self, state: Mapping[str, Tensor], inputs: Inputs, taps: Taps, visit: Visit) -> list[Tensor]:
         """Run the network without gradients and show the values at the taps as they come into being.
 
         Args:
@@ -219,10 +213,13 @@ class Program:
             taps: Those of `taps(inputs)`, or some of them.
             visit: Called with every tap and its values, (samples, sizes of the outer groups..., n).
 
+        Returns:
+            As `outputs`.
+
         Raises:
             SourceError: The network runs other operators than its trace, or its own code fails.
         """
-        self._run(state, inputs, lambda: following(Tapping(taps, visit, self._label)))
+        return self._floating(self._run(state, inputs, lambda: following(Tapping(taps, visit, self._label))))
 
     def sites(self, inputs: Inputs) -> Sites:
         """Where the network multiplies by its parameters in a call with inputs of these shapes.
@@ -283,6 +280,14 @@ class Program:
             path = getattr(state, "path", None)
             where = f"{path}: " if path is not None else ""
             raise CheckpointMismatchError(f"{where}{problems[0]} in {self._label}{more}; {advice}")
+
+    def _floating(self, result: Any) -> list[Tensor]:
+        found = [tensor for tensor in result_tensors(result) if tensor.is_floating_point() or tensor.is_complex()]
+        if not found:
+            raise SourceError(
+                f"{self._label}: expected the network to return floating tensors, found none; return them"
+            )
+        return found
 
     def _derived(self, known: dict[tuple[torch.Size, ...], Kind], derive: Callable[..., Kind], inputs: Inputs) -> Kind:
         """What is derived from the trace of a call, once for inputs of the same shapes."""
