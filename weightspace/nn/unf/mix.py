@@ -68,11 +68,11 @@ class Mix(nn.Module):
 
     def products(self, reader: Reader) -> Iterator[tuple[Term, Tensor, Tensor]]:
         """For a direct mixing: writes as products of rows (networks * all sizes, n) and a matrix (n, channels)."""
-        assert self.weight is not None
-        for read, rows in zip(self.mixing.reads, self.weight.split(self.ins, 0), strict=True):
-            values = reader.read(read).flatten(0, -2)
-            for write, matrix in zip(self.mixing.writes, rows.split(self.outs, 1), strict=True):
-                yield write, values, matrix
+        for write, read, matrix in self.maps():
+            # The rows lie as in the block that is written, which may have the indices in another order.
+            order = sorted(range(len(write.slots)), key=write.slots.__getitem__)
+            arranged = Term(read.block, read.partition, tuple(read.slots[slot] for slot in order))
+            yield write, reader.read(arranged).flatten(0, -2), matrix
 
     def maps(self) -> Iterator[tuple[Term, Term, Tensor]]:
         """Every basis map as its write, its read, and its matrix (channels read, channels written)."""

@@ -41,7 +41,7 @@ class Standardise(nn.Module):
         """
         count, mean, squares = 0, torch.zeros(self.mean.shape, dtype=torch.float64), torch.zeros(1)
         for batch in batches:
-            flat = [part.detach().flatten(1, -2).double().cpu() for part in batch]
+            flat = [part.detach().reshape(len(part), -1, part.shape[-1]).double().cpu() for part in batch]
             here = torch.stack([part.mean((0, 1)) for part in flat])
             around = torch.stack([(part - part.mean((0, 1))).square().mean((0, 1)) for part in flat])
             # Blocks keep their sizes, so that all of them weigh batches by their networks (Chan et al. 1979).
