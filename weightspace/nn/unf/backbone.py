@@ -91,7 +91,8 @@ class UNF(nn.Module):
 
 
 def _lift(shape: FeatureShape, channels: int, width: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(shape.channels * channels, width), Positions(shape, width))
+    linear = nn.Linear(shape.channels * channels, width)
+    return nn.Sequential(linear, Positions(shape, width)) if any(dim.ordered for dim in shape.dims) else linear
 
 
 def _activated(features: Tensor) -> Tensor:

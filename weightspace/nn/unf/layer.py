@@ -12,9 +12,9 @@ from weightspace.errors import SpecError
 from weightspace.nn.unf.layout import Layout
 from weightspace.nn.unf.mix import Mix
 from weightspace.nn.unf.mixing import Mixing, Term, mixings_of
-from weightspace.nn.unf.reading import Reader
+from weightspace.nn.unf.reading import Reading
 from weightspace.nn.unf.sum import summed
-from weightspace.nn.unf.writing import merged
+from weightspace.nn.unf.writing import Writing
 
 Far = Literal["shared", "own"]
 MOST_OWN = 8  # blocks that carry one group and have matrices of their own between all of them
@@ -57,14 +57,38 @@ class UNFLayer(nn.Module):
         self.mixes = nn.ModuleList(
             Mix(mixing, ins, outs, max(outs) if far == "shared" and _is_shared(mixing) else None) for mixing in mixings
         )
-        # The widest reads first: narrower ones are means of them.
-        self.reads = sorted((read for mixing in mixings for read in mixing.reads), key=lambda read: -len(read.slots))
+        self._plan()
         fans = [0] * len(layout.all)
         for mix in self._mixes():
             for write in mix.mixing.writes:
                 fans[write.block] += mix.fan
         for mix in self._mixes():
             mix.initialise(fans)
+
+    def _plan(self) -> None:
+        """What is read and where it is written: pieces of all mixes in a row, and products of direct ones in a row."""
+        reads: list[Term] = []
+        pieces: list[Term] = []
+        self._read_by: list[tuple[int, int]] = []  # stretches of the reads
+        self._pieces_of: list[list[int]] = [[] for _ in self.sizes]
+        self._products_of: list[list[int]] = [[] for _ in self.sizes]
+        products = 0
+        for mix in self._mixes():
+            start = len(reads)
+            if mix.direct:
+                for write in mix.mixing.writes:
+                    # Rows lie as in the block that is written, which may have the indices in another order.
+                    reads += [read.arranged_for(write) for read in mix.mixing.reads]
+                    self._products_of[write.block] += range(products, products + len(mix.mixing.reads))
+                    products += len(mix.mixing.reads)
+            else:
+                reads += mix.mixing.reads
+                for write in mix.mixing.writes:
+                    self._pieces_of[write.block].append(len(pieces))
+                    pieces.append(write)
+            self._read_by.append((start, len(reads)))
+        self._reading = Reading(reads)
+        self._writings = [Writing([pieces[place] for place in places]) for places in self._pieces_of]
 
     def _mixes(self) -> Iterator[Mix]:
         for mix in self.mixes:
@@ -86,28 +110,34 @@ class UNFLayer(nn.Module):
         if onto is None:
             zero = features[0].new_zeros(())
             onto = [zero.expand(networks, *sizes, outs) for sizes, outs in zip(self.sizes, self.outs, strict=True)]
-        reader = Reader(features, self.reads)
-        pieces: list[list[tuple[Term, Tensor]]] = [[] for _ in self.sizes]
-        products: list[list[tuple[Tensor, Tensor]]] = [[] for _ in self.sizes]
-        for mix in self._mixes():
+        reads = self._reading(features)
+        pieces: list[Tensor] = []
+        products: list[tuple[Tensor, Tensor]] = []
+        for mix, (start, stop) in zip(self._mixes(), self._read_by, strict=True):
             if mix.direct:
-                for write, rows, matrix in mix.products(reader):
-                    products[write.block].append((rows, matrix))
+                matrices = [matrix for column in zip(*mix.matrices(), strict=True) for matrix in column]
+                rows = [read.flatten(0, -2) for read in reads[start:stop]]
+                products += zip(rows, matrices, strict=True)
             else:
-                for write, piece in zip(mix.mixing.writes, mix(reader, networks), strict=True):
-                    pieces[write.block].append((write, piece))
-        blocks = zip(onto, pieces, products, strict=True)
-        return [summed(held, merged(written), multiplied) for held, written, multiplied in blocks]
+                pieces += mix(reads[start:stop], networks)
+        written = []
+        for block, writing in enumerate(self._writings):
+            added = writing([pieces[place] for place in self._pieces_of[block]])
+            written.append(summed(onto[block], added, [products[place] for place in self._products_of[block]]))
+        return written
 
     def maps(self) -> Iterator[tuple[Term, Term, Tensor]]:
         """Every basis map as its write, its read, and its matrix (channels read, channels written)."""
         for mix in self._mixes():
-            yield from mix.maps()
+            for read, row in zip(mix.mixing.reads, mix.matrices(), strict=True):
+                for write, matrix in zip(mix.mixing.writes, row, strict=True):
+                    yield write, read, matrix
 
     def constants(self) -> Iterator[tuple[Term, Tensor]]:
         """Every invariant constant as its write and its channels."""
         for mix in self._mixes():
-            yield from mix.constants()
+            if mix.bias is not None:
+                yield from zip(mix.mixing.writes, mix.constants(), strict=True)
 
 
 def _is_shared(mixing: Mixing) -> bool:

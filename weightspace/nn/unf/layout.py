@@ -51,12 +51,12 @@ class FeatureShape:
     @property
     def sizes(self) -> tuple[int, ...]:
         """Sizes of the indices that are kept."""
-        return tuple(dim.size for dim in self.dims)
+        return tuple([dim.size for dim in self.dims])
 
     @property
     def channels(self) -> int:
         """Number of entries of the block at one index of its features."""
-        return math.prod(self.shape[place] for place in self.folded)
+        return math.prod([self.shape[place] for place in self.folded])
 
     def fold(self, values: Tensor) -> Tensor:
         """Features (networks, *sizes, channels * rest) of values (networks, *shape, rest)."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from weightspace.nn.unf.mixing import Mixing, Term
-from weightspace.nn.unf.reading import Reader
+from weightspace.nn.unf.mixing import Mixing
 
 
 class Mix(nn.Module):
@@ -54,36 +53,29 @@ class Mix(nn.Module):
                 columns.normal_(std=fans[write.block] ** -0.5)
 
     @override
-    def forward(self, reader: Reader, networks: int) -> list[Tensor]:
-        """What is written: (networks, *sizes of the slots, channels) for every write."""
+    def forward(self, reads: Sequence[Tensor], networks: int) -> list[Tensor]:
+        """What is written, (networks, *sizes of the slots, channels) for every write.
+
+        Args:
+            reads: (networks, *sizes of the slots, channels) for every read.
+            networks: How many networks.
+        """
         if self.weight is None:
             assert self.bias is not None
             return [bias.expand(networks, -1) for bias in self.bias.split(self.outs)]
-        reads = [reader.read(read) for read in self.mixing.reads]
-        stacked = torch.cat(reads, -1) if len(reads) > 1 else reads[0]
+        stacked = torch.cat(list(reads), -1) if len(reads) > 1 else reads[0]
         if self.gather is not None:
             stacked = stacked @ self.gather
         written = stacked @ self.weight if self.bias is None else torch.addmm(self.bias, stacked, self.weight)
         return list(written.split(self.outs, -1))
 
-    def products(self, reader: Reader) -> Iterator[tuple[Term, Tensor, Tensor]]:
-        """For a direct mixing: writes as products of rows (networks * all sizes, n) and a matrix (n, channels)."""
-        for write, read, matrix in self.maps():
-            # The rows lie as in the block that is written, which may have the indices in another order.
-            order = sorted(range(len(write.slots)), key=write.slots.__getitem__)
-            arranged = Term(read.block, read.partition, tuple(read.slots[slot] for slot in order))
-            yield write, reader.read(arranged).flatten(0, -2), matrix
-
-    def maps(self) -> Iterator[tuple[Term, Term, Tensor]]:
-        """Every basis map as its write, its read, and its matrix (channels read, channels written)."""
+    def matrices(self) -> list[list[Tensor]]:
+        """For every read and every write the matrix (channels read, channels written)."""
         if self.weight is None:
-            return
+            return []
         weight = self.weight if self.gather is None else self.gather @ self.weight
-        for read, rows in zip(self.mixing.reads, weight.split(self.ins, 0), strict=True):
-            for write, matrix in zip(self.mixing.writes, rows.split(self.outs, 1), strict=True):
-                yield write, read, matrix
+        return [list(rows.split(self.outs, 1)) for rows in weight.split(self.ins, 0)]
 
-    def constants(self) -> Iterator[tuple[Term, Tensor]]:
-        """Every invariant constant as its write and its channels."""
-        if self.bias is not None:
-            yield from zip(self.mixing.writes, self.bias.split(self.outs), strict=True)
+    def constants(self) -> list[Tensor]:
+        """For every write its invariant constant, if the mixing has any."""
+        return [] if self.bias is None else list(self.bias.split(self.outs))

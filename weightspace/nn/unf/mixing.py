@@ -42,6 +42,11 @@ class Term:
         dims = sum(len(part.dims) for part in self.partition)
         return len(self.slots) == dims
 
+    def arranged_for(self, write: Term) -> Term:
+        """This read with its indices in the order in which a write has them in its block."""
+        order = sorted(range(len(write.slots)), key=write.slots.__getitem__)
+        return Term(self.block, self.partition, tuple(self.slots[slot] for slot in order))
+
 
 @dataclass(frozen=True, slots=True)
 class Mixing:

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from weightspace.nn.unf.backbone import UNF, Tensors
 from weightspace.nn.unf.mixing import mixings_of
-from weightspace.nn.unf.reading import Reader
+from weightspace.nn.unf.reading import Reading
 
 
 class InvariantUNF(nn.Module):
@@ -27,15 +27,15 @@ class InvariantUNF(nn.Module):
         super().__init__()
         self.features = features
         mixings = mixings_of([shape.dims for shape in features.layout.all])
-        self.reads = list(dict.fromkeys(read for mixing in mixings if not mixing.slots for read in mixing.reads))
-        channels = features.width * len(self.reads)
+        invariants = list(dict.fromkeys(read for mixing in mixings if not mixing.slots for read in mixing.reads))
+        self._reading = Reading(invariants)
+        channels = features.width * len(invariants)
         self.head = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
     @override
     def forward(self, *tensors: Tensors) -> Tensor:
         """Predictions (networks, outputs) from tensors by name (networks, *shape), one mapping for every channel."""
-        reader = Reader(self.features(*tensors), self.reads)
-        return self.head(torch.cat([reader.read(read) for read in self.reads], -1))
+        return self.head(torch.cat(self._reading(self.features(*tensors)), -1))
 
 
 class EquivariantUNF(nn.Module):

@@ -15,10 +15,10 @@ LONGEST = 10_000.0
 class Positions(nn.Module):
     """A learned linear map of sines and cosines of the position (Vaswani et al. 2017) on every ordered dimension.
 
-    The positions of several dimensions are added up. What has no ordered dimension gets nothing.
+    The positions of several dimensions are added up.
 
     Args:
-        shape: The indices of the features of a block.
+        shape: The indices of the features of a block, at least one of them ordered.
         channels: Channels of its features.
     """
 
@@ -28,8 +28,7 @@ class Positions(nn.Module):
         super().__init__()
         self.places = [place for place, dim in enumerate(shape.dims) if dim.ordered]
         self.rank, self.sizes = len(shape.dims), [shape.dims[place].size for place in self.places]
-        waves = [_waves(size) for size in self.sizes]
-        self.register_buffer("waves", torch.cat(waves) if waves else torch.empty(0, 2 * WAVES), persistent=False)
+        self.register_buffer("waves", torch.cat([_waves(size) for size in self.sizes]), persistent=False)
         # The scale of one value of a lift whose other values are the weights.
         std = (2 * WAVES) ** -0.5
         self.weight = nn.Parameter(torch.empty(len(self.places), 2 * WAVES, channels).normal_(std=std))

@@ -3,58 +3,78 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
+from weightspace.nn.unf.diagonal import Pairs, diagonal, pairs_of
 from weightspace.nn.unf.mixing import Term
 from weightspace.nn.unf.partition import Partition
 
 
-class Reader:
-    """What is read of the features of all blocks, kept for those who read the same or less of it.
+@dataclass(frozen=True, slots=True)
+class _Diagonal:
+    block: int
+    pairs: Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class _Mean:
+    source: int  # the step of whose result it is a mean
+    dims: tuple[int, ...]
+    count: int
+
+
+class Reading:
+    """How to compute reads of the features of all blocks, with every mean taken of the smallest one that will do.
 
     Args:
-        features: (networks, *sizes, channels) of every block.
-        terms: All that will be read: a mean is taken of the smallest mean before it that has its indices.
+        terms: The reads.
     """
 
-    def __init__(self, features: Sequence[Tensor], terms: Iterable[Term]) -> None:
-        self._features = features
-        self._means: dict[tuple[int, Partition], dict[frozenset[int], Tensor]] = {}
-        for term in terms:
-            self._mean(term)
+    def __init__(self, terms: Sequence[Term]) -> None:
+        self._steps: list[_Diagonal | _Mean] = []
+        self._known: dict[tuple[int, Partition], dict[frozenset[int], int]] = {}
+        for term in sorted(terms, key=lambda term: -len(term.slots)):
+            self._step(term)
+        self._reads = [(self._step(term), _order(term.slots)) for term in terms]
 
-    def read(self, term: Term) -> Tensor:
-        """The signature's tensor (networks, *sizes of the slots, channels)."""
-        mean = self._mean(term)
-        places = sorted(term.slots)
-        if places == list(term.slots):
-            return mean
-        return mean.permute(0, *(1 + places.index(slot) for slot in term.slots), mean.dim() - 1)
+    def __call__(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """The tensors of the signatures (networks, *sizes of the slots, channels) of all terms.
 
-    def _mean(self, term: Term) -> Tensor:
-        means = self._means.setdefault((term.block, term.partition), {})
-        kept = frozenset(term.slots)
-        if kept not in means:
-            if not means:
-                means[frozenset(range(len(term.partition)))] = diagonal(self._features[term.block], term.partition)
-            source = min((places for places in means if places >= kept), key=lambda places: means[places].numel())
-            if source != kept:
-                places = sorted(source)
-                dropped = [1 + places.index(place) for place in source - kept]
+        Args:
+            features: (networks, *sizes, channels) of every block.
+        """
+        values: list[Tensor] = []
+        for step in self._steps:
+            if isinstance(step, _Diagonal):
+                values.append(diagonal(features[step.block], step.pairs))
+            else:
                 # The gradient of a sum is a view, that of a mean as large as what it is taken of.
-                means[kept] = means[source].sum(dropped) / math.prod(means[source].shape[dim] for dim in dropped)
-        return means[kept]
+                values.append(values[step.source].sum(step.dims) * (1 / step.count))
+        return [values[step] if order is None else values[step].permute(order) for step, order in self._reads]
+
+    def _step(self, term: Term) -> int:
+        """The step that computes what a term reads, whatever its order."""
+        known = self._known.setdefault((term.block, term.partition), {})
+        kept = frozenset(term.slots)
+        if not known:
+            self._steps.append(_Diagonal(term.block, pairs_of(term.partition)))
+            known[frozenset(range(len(term.partition)))] = len(self._steps) - 1
+        if kept not in known:
+            sizes = {place: part.size for place, part in enumerate(term.partition)}
+            source = min((s for s in known if s >= kept), key=lambda s: math.prod(sizes[place] for place in s))
+            places, dropped = sorted(source), sorted(source - kept)
+            dims = tuple(1 + places.index(place) for place in dropped)
+            self._steps.append(_Mean(known[source], dims, math.prod(sizes[place] for place in dropped)))
+            known[kept] = len(self._steps) - 1
+        return known[kept]
 
 
-def diagonal(features: Tensor, partition: Partition) -> Tensor:
-    """The entries whose indices are equal within every part, (networks, *sizes of the parts, channels): a view."""
-    places = list(range(sum(len(part.dims) for part in partition)))  # the dimension of the block at every position
-    for part in partition:
-        for dim in part.dims[1:]:
-            first, other = places.index(part.dims[0]), places.index(dim)
-            # The diagonal comes last, behind the channels.
-            features = features.diagonal(0, 1 + first, 1 + other).movedim(-1, 1 + first)
-            places.remove(dim)
-    return features
+def _order(slots: tuple[int, ...]) -> tuple[int, ...] | None:
+    """How to permute (networks, *ascending parts, channels) into the order of the slots; None where it is that."""
+    places = sorted(slots)
+    if places == list(slots):
+        return None
+    return (0, *(1 + places.index(slot) for slot in slots), len(slots) + 1)

@@ -2,52 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 
 from torch import Tensor
 
+from weightspace.nn.unf.diagonal import Pairs, pairs_of
 from weightspace.nn.unf.mixing import Term
 from weightspace.nn.unf.partition import Partition
 
-_Sums = dict[tuple[int, ...], Tensor]  # by the parts of one partition that are indices of the tensor
+_Index = tuple[slice | None, ...]
 
 
-def merged(pieces: Iterable[tuple[Term, Tensor]]) -> list[tuple[Partition, Tensor]]:
-    """All writes to one block as few tensors to repeat and add to it.
+class Writing:
+    """How to write to one block.
+
+    Tensors that lie on the same diagonal are added up first, each to the smallest that has all its indices.
 
     Args:
-        pieces: Writes with their tensors (networks, *sizes of the slots, channels).
-
-    Returns:
-        By partition, finer ones first, tensors (networks, *sizes of the parts, channels), or 1 for the size of a part
-        to repeat it along.
+        terms: The writes.
     """
-    by_partition: dict[Partition, _Sums] = {}
-    for term, tensor in pieces:
-        sums, kept = by_partition.setdefault(term.partition, {}), tuple(sorted(term.slots))
-        tensor = tensor.permute(0, *(1 + term.slots.index(place) for place in kept), tensor.dim() - 1)
-        sums[kept] = sums[kept] + tensor if kept in sums else tensor
-    return [
-        (partition, _widened(tensor, kept, range(len(partition))))
-        for partition in sorted(by_partition, key=len, reverse=True)
-        for kept, tensor in _merged(by_partition[partition])
-    ]
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        self._orders = [_order(term.slots) for term in terms]
+        self._sums: list[tuple[int, int, _Index]] = []  # (from, to, how to repeat)
+        self._last: list[tuple[int, Pairs, _Index]] = []
+        by_partition: dict[Partition, list[int]] = {}
+        for place, term in enumerate(terms):
+            by_partition.setdefault(term.partition, []).append(place)
+        # Nothing equal first: the block itself, to whose diagonals the others are added.
+        for partition in sorted(by_partition, key=len, reverse=True):
+            self._add_up(terms, by_partition[partition])
+
+    def _add_up(self, terms: Sequence[Term], places: list[int]) -> None:
+        partition = terms[places[0]].partition
+        sizes = [part.size for part in partition]
+        waiting = sorted(places, key=lambda place: math.prod(sizes[slot] for slot in terms[place].slots))
+        while waiting:
+            place, *waiting = waiting
+            kept = set(terms[place].slots)
+            larger = next((other for other in waiting if kept <= set(terms[other].slots)), None)
+            if larger is None:
+                self._last.append((place, pairs_of(partition), _repeated(kept, range(len(partition)))))
+            else:
+                self._sums.append((place, larger, _repeated(kept, sorted(terms[larger].slots))))
+
+    def __call__(self, pieces: Sequence[Tensor]) -> list[tuple[Pairs, Tensor]]:
+        """What to add to which diagonals, (networks, *sizes of the parts, channels), or 1 where it is repeated.
+
+        Args:
+            pieces: For every term (networks, *sizes of the slots, channels).
+        """
+        values = [
+            piece if order is None else piece.permute(order)
+            for piece, order in zip(pieces, self._orders, strict=True)
+        ]
+        for place, larger, index in self._sums:
+            values[larger] = values[larger] + values[place][index]
+        return [(pairs, values[place][index]) for place, pairs, index in self._last]
 
 
-def _merged(sums: _Sums) -> list[tuple[tuple[int, ...], Tensor]]:
-    """Each tensor is added to the smallest that has all its indices."""
-    waiting = sorted(sums.items(), key=lambda item: item[1].numel())
-    found = []
-    while waiting:
-        (kept, tensor), *waiting = waiting
-        larger = next((place for place, (other, _) in enumerate(waiting) if set(kept) <= set(other)), None)
-        if larger is None:
-            found.append((kept, tensor))
-        else:
-            other, value = waiting[larger]
-            waiting[larger] = other, value + _widened(tensor, kept, other)
-    return found
+def _repeated(kept: set[int], places: Sequence[int]) -> _Index:
+    """The index that gives a tensor (networks, *kept, channels) a dimension of size 1 for every other place."""
+    return (slice(None), *(slice(None) if place in kept else None for place in places))
 
 
-def _widened(tensor: Tensor, kept: tuple[int, ...], places: Sequence[int]) -> Tensor:
-    return tensor[(slice(None), *(slice(None) if place in kept else None for place in places))]
+def _order(slots: tuple[int, ...]) -> tuple[int, ...] | None:
+    """How to permute (networks, *slots, channels) into ascending order of the parts; None where it is that."""
+    order = sorted(range(len(slots)), key=slots.__getitem__)
+    return None if order == list(range(len(slots))) else (0, *(1 + slot for slot in order), len(slots) + 1)
