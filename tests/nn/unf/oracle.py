@@ -149,6 +149,7 @@ def slow_forward(layer: UNFLayer, layout: Layout, features: list[Tensor]) -> lis
         ones = dense(write, Term(0, (), ()), sizes[write.block], ())
         outs[write.block] = outs[write.block] + torch.einsum("oi,d->od", ones, bias)
     return [
-        out.reshape(len(values), *size, -1) for out, values, size in zip(outs, features, sizes, strict=True)
+        out.reshape(len(values), *size, -1)
+        for out, values, size in zip(outs, features, sizes, strict=True)
         if isinstance(out, Tensor)
     ]

@@ -89,7 +89,10 @@ def random_specs(draw: st.DrawFn, most: int = MOST_ENTRIES) -> Spec:
             return leaf
         return ProductAxis((*(GroupAxis(name, known[name].size) for name in group.depends_on), leaf))
 
-    tensors = {f"t{i}": TensorSpec(tuple(axis() for _ in range(draw(st.integers(0, 3))))) for i in range(draw(st.integers(1, 3)))}
+    tensors = {
+        f"t{i}": TensorSpec(tuple(axis() for _ in range(draw(st.integers(0, 3)))))
+        for i in range(draw(st.integers(1, 3)))
+    }
     assume(all(math.prod(tensor.shape) <= most for tensor in tensors.values()))
     try:
         return Spec(tuple(groups), tensors, {})

@@ -19,7 +19,7 @@ from tests.symmetry import networks
 from tests.symmetry.networks import Network
 from weightspace.errors import DataError, SpecError
 from weightspace.nn.blocks import Blocks
-from weightspace.nn.unf import UNF, EquivariantUNF, InvariantUNF
+from weightspace.nn.unf import UNF, EquivariantUNF, InvariantUNF, UNFLayer
 from weightspace.symmetry import Spec
 
 KINDS: list[Callable[[], Network]] = [
@@ -34,6 +34,7 @@ def features_of(spec: Spec, **options: object) -> UNF:
     settings_ = {"width": 6, "depth": 2} | options
     unf = UNF(Blocks(spec), **settings_).double()  # pyright: ignore[reportArgumentType]
     for layer in unf.layers:
+        assert isinstance(layer, UNFLayer)
         for _, bias in layer.constants():
             bias.data.normal_()
     return unf
@@ -113,7 +114,11 @@ def test_nothing_is_random_in_training_or_evaluation() -> None:
 def test_gradients_reach_every_parameter(spec: Spec, far: str, fold: int) -> None:
     for model in (invariant(spec, far=far, fold=fold, width=16), equivariant(spec, far=far, fold=fold, width=16)):
         result = model(read(spec, 5))
-        loss = result.sin().sum() if isinstance(result, Tensor) else torch.stack([t.sin().sum() for t in result.values()]).sum()
+        loss = (
+            result.sin().sum()
+            if isinstance(result, Tensor)
+            else torch.stack([t.sin().sum() for t in result.values()]).sum()
+        )
         loss.backward()
         for name, parameter in model.named_parameters():
             assert parameter.grad is not None, name
@@ -181,6 +186,23 @@ def test_weights_and_gradients_are_read_together() -> None:
         editor(weights)
 
 
+def test_many_sets_of_parameters_run_at_once() -> None:
+    spec = specs.derived(networks.gru)
+    model, batch = invariant(spec), read(spec)
+    parameters = {name: torch.stack([p.detach(), 2 * p.detach()]) for name, p in model.named_parameters()}
+
+    def predict(own: Batch) -> Tensor:
+        return torch.func.functional_call(model, own, (batch,))
+
+    found = torch.func.vmap(predict)(parameters)
+    slopes = torch.func.vmap(torch.func.grad(lambda own: predict(own).sum()))(parameters)
+    for place in range(2):
+        own = {name: stacked[place] for name, stacked in parameters.items()}
+        torch.testing.assert_close(found[place], predict(own))
+        expected = torch.func.grad(lambda own: predict(own).sum())(own)
+        torch.testing.assert_close({name: slope[place] for name, slope in slopes.items()}, expected)
+
+
 def test_half_precision_of_matrix_products_works() -> None:
     spec = specs.derived(networks.attention)
     model, batch = invariant(spec).float(), {name: tensor.float() for name, tensor in read(spec).items()}
@@ -203,7 +225,6 @@ def test_half_precision_of_matrix_products_works() -> None:
 def test_compiled_models_predict_the_same(backend: str) -> None:
     spec = specs.derived(networks.mlp)
     model, batch = invariant(spec), read(spec)
-    model(batch)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         compiled = torch.compile(model, backend=backend, fullgraph=True)

@@ -1,7 +1,7 @@
 """On a plain multilayer perceptron the layer spans that of NFN-NP and that of DWSNets, each written from its paper.
 
-Both are lists of linear maps on the weights and biases of one perceptron, as functions of them; features have one channel.
-Sizes are those of the layers: ``W[i]`` is (n[i + 1], n[i]), ``b[i]`` is (n[i + 1],).
+Both are lists of linear maps on the weights and biases of one perceptron, as functions of them, for one channel. Sizes
+are those of the layers: ``W[i]`` is (n[i + 1], n[i]), ``b[i]`` is (n[i + 1],).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def one_block(n: tuple[int, ...], kind: int, place: int, values: Callable[[list[
 
 
 def nfn_np(n: tuple[int, ...]) -> Iterator[Map]:
-    """The terms of the NP layer (Zhou et al. 2023, Permutation equivariant neural functionals, equation 3 and appendix).
+    """The terms of the NP layer (Zhou et al. 2023, Permutation equivariant neural functionals, section 2 and appendix).
 
     Rows and columns are exchangeable everywhere, the network's inputs and outputs too.
     """
@@ -83,11 +83,11 @@ def nfn_np(n: tuple[int, ...]) -> Iterator[Map]:
 
 
 def dws(n: tuple[int, ...]) -> Iterator[Map]:
-    """The blocks of the affine layer (Navon et al. 2023, Equivariant architectures for learning in deep weight spaces).
+    """The blocks of the layer of DWSNets (Navon et al. 2023, Equivariant architectures for learning in weight spaces).
 
-    Of every pair of parameters, as in the tables of section 5 and the appendix: LIN mixes what stays in place (inputs of
-    the first weight, outputs of the last weight and bias), POOL sums over a hidden dimension, BC repeats along one, and
-    DS, the deep-sets layer of a shared hidden dimension, is both the identity and POOL with BC.
+    One for every pair of parameters, as in its tables of layers: LIN mixes what stays in place (inputs of the first
+    weight, outputs of the last weight and bias), POOL sums over a hidden dimension, BC repeats along one, and DS, the
+    deep-sets layer of a shared hidden dimension, is both the identity and POOL with BC.
     """
     last = len(n) - 1
 
@@ -152,18 +152,20 @@ def ours(n: tuple[int, ...], fold: int) -> Tensor:
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.zero_()
-        for mix in layer._mixes():
-            for place in range(0 if mix.weight is None else mix.weight.numel()):
-                mix.weight.view(-1)[place] = 1
+        for name, weight in layer.named_parameters():
+            for place in range(weight.numel() if name.endswith("weight") else 0):
+                weight.view(-1)[place] = 1
                 written = torch.cat([part.reshape(total, -1) for part in layout.unfold(layer(features))], 1)
                 rows.append(written.T.reshape(-1))
-                mix.weight.view(-1)[place] = 0
+                weight.view(-1)[place] = 0
     return torch.stack(rows)
 
 
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize(("published", "fold"), [(nfn_np, 1), (dws, 100)])
-def test_the_spans_are_equal(published: Callable[[tuple[int, ...]], Iterator[Map]], fold: int, n: tuple[int, ...]) -> None:
+def test_the_spans_are_equal(
+    published: Callable[[tuple[int, ...]], Iterator[Map]], fold: int, n: tuple[int, ...]
+) -> None:
     theirs = torch.stack([matrix_of(n, function) for function in published(n)])
     own = ours(n, fold)
     assert len(own) == len(theirs) == torch.linalg.matrix_rank(theirs)

@@ -44,6 +44,8 @@ class UNF(nn.Module):
     ) -> None:
         super().__init__()
         self.blocks, self.width, self.channels = blocks, width, channels
+        for piece in (piece for block in blocks.all for piece in block.pieces):
+            _ = piece.span  # computed now: a compiler cannot follow a cached property that is not
         self.layout = Layout(blocks, fold)
         self.standardise = Standardise(len(blocks.all), channels)
         self.lifts = nn.ModuleList(_lift(shape, channels, width) for shape in self.layout.all)

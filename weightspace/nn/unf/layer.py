@@ -147,5 +147,7 @@ def _is_shared(mixing: Mixing) -> bool:
 def _per_block(channels: int | Sequence[int], layout: Layout) -> list[int]:
     counts = [channels] * len(layout.all) if isinstance(channels, int) else list(channels)
     if len(counts) != len(layout.all):
-        raise SpecError(f"channels: expected one number or one for each of {len(layout.all)} blocks, found {len(counts)}")
+        raise SpecError(
+            f"channels: expected one number or one for each of {len(layout.all)} blocks, found {len(counts)}"
+        )
     return counts

@@ -78,8 +78,8 @@ class Layout:
     smallest first and of equals the last, while a block does not get more than ``fold`` times its channels: the nine
     taps of a kernel then are nine numbers at one index. The others are indices that the layer treats as if something
     permuted them, so that it knows less of them than it could; a model adds to the features where they lie (see
-    `weightspace.nn.unf.positions`). The same holds for ordered groups, the outer index of others, which are never folded.
-    Dimensions of size 1 are always folded.
+    `weightspace.nn.unf.positions`). The same holds for ordered groups, the outer index of others, which are never
+    folded: what is inside them could not follow. Dimensions of size 1 are always folded.
 
     Treating an index that stays in place as permutable is sound, as it asks the layer for more equivariance than the
     network has. With ``fold=1`` inputs and outputs are permutable as in NFN-NP (Zhou et al. 2023); with a large one

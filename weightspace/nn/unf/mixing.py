@@ -1,8 +1,8 @@
 """The equivariant linear maps between the features of all blocks, grouped by the indices that they keep.
 
-A basis map is a valid partition of the dimensions of an output block and an input block (Zhou et al. 2024, section 3):
-take the diagonal where input indices are equal, the mean over those that the output does not have, write the result to
-the output's diagonal, and repeat it along those that the input does not have. What lies between is a tensor whose indices
+A basis map is a valid partition of the dimensions of an output block and an input block (Zhou et al. 2024): take the
+diagonal where input indices are equal, the mean over those that the output does not have, write the result to the
+output's diagonal, and repeat it along those that the input does not have. What lies between is a tensor whose indices
 are the parts that hold dimensions of both blocks: its signature. A map is so a *read*, from an input block to its
 signature, followed by a *write*, from there to an output block; and every read of a signature goes with every write.
 All maps of one signature are therefore one matrix between stacked reads and stacked writes: a mixing.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from weightspace.nn.unf.layout import LabelledDim
@@ -69,8 +69,8 @@ class Mixing:
 def mixings_of(features: Sequence[tuple[LabelledDim, ...]]) -> list[Mixing]:
     """The basis of all equivariant linear maps from a list of features to a list of the same form.
 
-    Maps are linearly independent, and span all there are: as many as the group has orbits on pairs of an output and an
-    input entry. Where a group is so small that fewer indices than parts differ, a write goes only with some reads, and a
+    Maps are linearly independent and span all there are: as many as the group has orbits on pairs of an output and an
+    input entry. Where a group has fewer indices than a partition has parts, a write goes only with some reads, and a
     signature has several mixings.
 
     Args:
@@ -113,9 +113,9 @@ def _is_possible(write: Term, read: Term, tight: frozenset[str]) -> bool:
     """Whether the partition of the dimensions of both blocks needs no more different indices than there are."""
     if not any(part.label in tight for part in write.partition):
         return True
-    parts: dict[tuple[str, int], tuple[str, int, tuple[tuple[str, int], ...]]] = {}
+    parts: dict[Hashable, tuple[str, int, tuple[Hashable, ...]]] = {}
     for side, term in (("write", write), ("read", read)):
-        names = [
+        names: list[Hashable] = [
             ("both", term.slots.index(place)) if place in term.slots else (side, place)
             for place in range(len(term.partition))
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from weightspace.nn.unf.layout import LabelledDim
@@ -32,7 +32,7 @@ Partition = tuple[Part, ...]
 def valid_partitions(dims: Sequence[LabelledDim]) -> list[Partition]:
     """The partitions of dimensions that a symmetry permits, parts in the order of their first dimension.
 
-    The dimensions of a part share one label (Zhou et al. 2024, section 3); where the permutation of an index differs
+    The dimensions of a part share one label (Zhou et al. 2024); where the permutation of an index differs
     for every index of outer dimensions, they share a part only if their outer dimensions do: indices of two heads have
     nothing in common. Partitions with more different indices than there are, for tiny groups, are left out. The number
     of the others is the number of orbits of the group on the entries of the block.
@@ -43,13 +43,15 @@ def valid_partitions(dims: Sequence[LabelledDim]) -> list[Partition]:
     return sorted(found, key=lambda partition: tuple(part.dims for part in partition))
 
 
-def fits(parts: Iterable[tuple[str, int, tuple[int, ...]]]) -> bool:
+def fits(parts: Iterable[tuple[str, int, tuple[Hashable, ...]]]) -> bool:
     """Whether the indices of parts can all be different: (label, size, outer parts) each."""
     needed = Counter(parts)
     return all(count <= size for (_, size, _), count in needed.items())
 
 
-def _assignments(dims: Sequence[LabelledDim], order: Sequence[int], part_of: dict[int, int]) -> Iterator[dict[int, int]]:
+def _assignments(
+    dims: Sequence[LabelledDim], order: Sequence[int], part_of: dict[int, int]
+) -> Iterator[dict[int, int]]:
     """Part numbers by dimension."""
     if len(part_of) == len(order):
         yield dict(part_of)

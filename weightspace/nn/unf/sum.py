@@ -15,18 +15,23 @@ from weightspace.nn.unf.diagonal import Pairs, diagonal
 class _Sum(torch.autograd.Function):
     """Autograd itself would keep or copy the whole sum at every addition in place to one of its views."""
 
-    generate_vmap_rule = True
-
     @staticmethod
     @override
     def forward(held: Tensor, diagonals: Sequence[Pairs], *terms: Tensor) -> Tensor:
-        count = len(diagonals)
-        total = held + terms[0] if diagonals and not diagonals[0] else held.clone(memory_format=torch.contiguous_format)
-        for place in range(1 if diagonals and not diagonals[0] else 0, count):
-            diagonal(total, diagonals[place]).add_(terms[place])
-        for place in range(count, len(terms), 2):
+        total = _with_diagonals(held, diagonals, terms)
+        for place in range(len(diagonals), len(terms), 2):
             total.view(-1, total.shape[-1]).addmm_(terms[place], terms[place + 1])
         return total
+
+    @staticmethod
+    @override
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], held: Tensor, diagonals: Sequence[Pairs], *terms: Tensor
+    ) -> tuple[Tensor, int]:
+        def plain(held: Tensor, *terms: Tensor) -> Tensor:
+            return _plain(held, diagonals, terms)
+
+        return torch.vmap(plain, in_dims=(in_dims[0], *in_dims[2:]))(held, *terms), 0
 
     @staticmethod
     @override
@@ -59,10 +64,24 @@ def summed(held: Tensor, added: Sequence[tuple[Pairs, Tensor]], products: Sequen
             channels), or 1 for the size of a part to repeat it along.
         products: Rows (networks * all sizes, n) and a matrix (n, channels), whose product is added.
     """
-    diagonals, values = [pairs for pairs, _ in added], [values for _, values in added]
+    diagonals = [pairs for pairs, _ in added]
+    terms = [*[values for _, values in added], *[factor for product in products for factor in product]]
     if torch.is_autocast_enabled(held.device.type):  # which lowers the precision of no product in place
-        total = _Sum.apply(held, diagonals, *values)
-        for rows, matrix in products:
-            total = total + (rows @ matrix).view_as(total)
-        return total
-    return _Sum.apply(held, diagonals, *values, *[factor for product in products for factor in product])
+        return _plain(held, diagonals, terms)
+    return _Sum.apply(held, diagonals, *terms)
+
+
+def _with_diagonals(held: Tensor, diagonals: Sequence[Pairs], terms: Sequence[Tensor]) -> Tensor:
+    whole = len(diagonals) > 0 and not diagonals[0]
+    total = (held + terms[0]).contiguous() if whole else held.clone(memory_format=torch.contiguous_format)
+    for pairs, values in zip(diagonals[whole:], terms[whole : len(diagonals)], strict=True):
+        diagonal(total, pairs).add_(values)
+    return total
+
+
+def _plain(held: Tensor, diagonals: Sequence[Pairs], terms: Sequence[Tensor]) -> Tensor:
+    """The same with products of their own, for autocast and vmap."""
+    total = _with_diagonals(held, diagonals, terms)
+    for place in range(len(diagonals), len(terms), 2):
+        total = total + (terms[place] @ terms[place + 1]).view_as(total)
+    return total

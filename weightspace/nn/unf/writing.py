@@ -54,8 +54,7 @@ class Writing:
             pieces: For every term (networks, *sizes of the slots, channels).
         """
         values = [
-            piece if order is None else piece.permute(order)
-            for piece, order in zip(pieces, self._orders, strict=True)
+            piece if order is None else piece.permute(order) for piece, order in zip(pieces, self._orders, strict=True)
         ]
         for place, larger, index in self._sums:
             values[larger] = values[larger] + values[place][index]
