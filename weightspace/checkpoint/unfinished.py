@@ -81,7 +81,8 @@ class Unfinished:
             (self.folder / JOURNAL).stat()  # what is written to a folder that was removed is lost
             for file in {self._layout.places[name].file for name in names}:
                 os.fdatasync(self._files[file])
-                os.posix_fadvise(self._files[file], 0, 0, os.POSIX_FADV_DONTNEED)
+                if hasattr(os, "posix_fadvise"):  # pages that nobody reads again make room for those to come
+                    os.posix_fadvise(self._files[file], 0, 0, os.POSIX_FADV_DONTNEED)
             os.write(self._journal, "".join(f"{json.dumps(name)}\n" for name in names).encode())
             os.fdatasync(self._journal)
             self._saved += len(names)
@@ -194,7 +195,7 @@ def _resumed(folder: Path, layout: Layout, journal: int) -> frozenset[str]:
             done -= {tensor for tensor in done if layout.places[tensor].file == name}
             with path.open("wb") as file:
                 file.write(header)
-                os.ftruncate(file.fileno(), layout.sizes[name])
+                _reserve(file.fileno(), layout.sizes[name])
     except BaseException:
         if not whole:  # nothing to go on from
             shutil.rmtree(folder, ignore_errors=True)
