@@ -4,32 +4,38 @@
         [--json FILE]
 
 Three architectures: CNNs of 4,970 parameters (the small CNN zoo's shape), SIRENs of 1,185 and MLPs of 9,578. `blocks`
-is our graph metanetwork on dense blocks, `plain` the same function in plain PyTorch Geometric, edge by edge; `naive`
-that with an edge for every single parameter, the taps of kernels too, as graph metanetworks are usually written;
-`dense` a matrix of all pairs of nodes, as Neural Graphs has it (`peers/neural_graphs.py`). All have the same layers and
-width. Seconds are of CPU, the best of rounds in which all take their turn. `micro` is how many networks ours takes at a
-time, so that they stay in the cache; gradients add up. `gemm` is what the machine multiplies matrices of ours (rows of
-edges by width x width) at, `share` how much of that ours reaches, by the products it needs.
+is our graph metanetwork on dense blocks, `plain` the same function in plain PyTorch Geometric, edge by edge; `naive` a
+graph metanetwork as they are usually written (`peers/gmn.py`): an edge for every single parameter, in each direction;
+`dense` a matrix of all pairs of nodes, as Neural Graphs has it (`peers/neural_graphs.py`); `unf` our universal neural
+functional. All have the same width and number of layers. Seconds are of CPU, the best of rounds in which all take their
+turn. `micro` is how many networks `blocks` takes at a time; gradients add up. `gemm` is what the machine multiplies
+matrices of ours (rows of edges by width x width) at, `share` how much of that `blocks` reaches, by the products it
+needs. `memory` is what a process of its own took for one step of a form, beyond what it had before.
 """
 
 from __future__ import annotations
 
-import resource
+import ctypes
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from harness import options, publish
 from harness.clock import cpu_seconds
+from peers.gmn import NaiveMetanetwork
 from peers.neural_graphs import DenseMetanetwork, matrices
 from rich.progress import track
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from weightspace.graph import graph_layout, to_graph
+from weightspace.nn.blocks import Blocks
 from weightspace.nn.gmn import GraphPredictor, Stacked
 from weightspace.nn.gmn.wiring import wiring_of
+from weightspace.nn.unf import UNF, InvariantUNF
 from weightspace.symmetry import derive
 
 OUTPUTS = 1
@@ -82,14 +88,37 @@ def training(model: nn.Module, parts: list[Any], targets: Tensor) -> Callable[[]
     return step
 
 
+def peak_bytes(step: Callable[[], None]) -> int:
+    """What a step takes at most beyond what there is: by a child that starts with this process's memory."""
+    ctypes.CDLL(None).malloc_trim(0)  # freed memory would be used again unseen
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+        before = status("VmRSS")
+        step()
+        os.write(writer, str(status("VmHWM") - before).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    with os.fdopen(reader) as told:
+        return int(told.read())
+
+
+def status(name: str) -> int:
+    """A line of this process's status, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
 def flops(wiring: Any, width: int, layers: int) -> float:
-    """Of the products of a step for one network: forward once, backward twice."""
+    """Of the products that a step needs for one network: forward once, backward twice."""
     layout = wiring.layout
     rows, nodes = wiring.edges, layout.nodes
     lifted = (
         sum(grid.size * parallel for grid, parallel in zip(layout.grids, wiring.parallel, strict=True)) * wiring.taps
     )
-    return 3 * 2 * (layers * (4 * rows + 8 * nodes) * width**2 + lifted * width)
+    return 3 * 2 * (layers * (3 * rows + 8 * nodes) * width**2 + lifted * width)
 
 
 def gemm_rate(rows: int, width: int) -> float:
@@ -127,18 +156,24 @@ def measured(name: str, arguments: Any, budget: float) -> list[dict[str, Any]]:
     steps["plain"] = training(
         GraphPredictor(OUTPUTS, width, layers, taps=taps), [Batch.from_data_list(graphs)], targets
     )
-    steps["naive"] = training(GraphPredictor(OUTPUTS, width, layers, taps=1), [Batch.from_data_list(narrow)], targets)
+    steps["naive"] = training(NaiveMetanetwork(OUTPUTS, width, layers), [Batch.from_data_list(narrow)], targets)
     steps["dense"] = training(dense, [matrices(graphs)], targets)
+    functional = InvariantUNF(UNF(Blocks(layout.spec), width, layers), OUTPUTS)
+    steps["unf"] = training(functional, [stacked[-1][0].tensors], targets)
+    memory = {form: peak_bytes(step) for form, step in steps.items()}
     taken = cpu_seconds(steps, budget)
     blocks = min((key for key in taken if key.startswith("blocks")), key=taken.__getitem__)
     wiring = wiring_of(layout, taps, torch.device("cpu"))
     rate = gemm_rate(wiring.edges * int(blocks.split()[1]), width)
     rows = []
-    for form, seconds in ((blocks, taken[blocks]), *((form, taken[form]) for form in ("plain", "naive", "dense"))):
+    for form, seconds in (
+        (blocks, taken[blocks]),
+        *((form, taken[form]) for form in ("plain", "naive", "dense", "unf")),
+    ):
         row = {
             "network": name, "form": form.split()[0], "parameters": sum(each.numel() for each in states[0].values()),
             "edges": wiring.edges, "seconds": seconds, "per_second": len(states) / seconds,
-            "ratio": seconds / taken[blocks],
+            "ratio": seconds / taken[blocks], "memory": memory[form] / 2**20,
         }  # fmt: skip
         if form == blocks:
             needed = flops(wiring, width, layers) * len(states)
@@ -150,8 +185,8 @@ def measured(name: str, arguments: Any, budget: float) -> list[dict[str, Any]]:
 
 COLUMNS = {
     "network": "networks", "form": "form", "parameters": "parameters", "edges": "edges", "micro": "micro",
-    "per_second": "networks / s", "ratio": "blocks is faster by", "gflops": "GFLOP/s", "gemm": "gemm, GFLOP/s",
-    "share": "share",
+    "per_second": "networks / s", "ratio": "blocks is faster by", "memory": "memory, MiB",
+    "gflops": "GFLOP/s", "gemm": "gemm, GFLOP/s", "share": "share",
 }  # fmt: skip
 
 
@@ -172,9 +207,9 @@ def main() -> None:
     summary = {
         "speedup_vs_naive": of_cnn["naive"]["ratio"], "speedup_vs_plain": of_cnn["plain"]["ratio"],
         "speedup_vs_dense_nxn": of_cnn["dense"]["ratio"], "gemm_share": of_cnn["blocks"]["share"],
+        "unf_vs_blocks": 1 / of_cnn["unf"]["ratio"],
     }  # fmt: skip
-    notes = [f"peak memory of all together: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"]
-    publish("Training of metanetworks", COLUMNS, rows, summary, arguments, notes)
+    publish("Training of metanetworks", COLUMNS, rows, summary, arguments)
 
 
 if __name__ == "__main__":

@@ -48,12 +48,12 @@ def test_channels_pass() -> None:
     parts = [torch.stack([part, 2 * part], -1).requires_grad_() for part in blocks.split(tensors)]
     joined = blocks.join(parts)
     assert all(torch.equal(joined[name], torch.stack([tensors[name], 2 * tensors[name]], -1)) for name in tensors)
-    sum(tensor.sum() for tensor in joined.values()).backward()
-    assert all(torch.equal(part.grad, torch.ones_like(part)) for part in parts)
+    gradients = torch.autograd.grad([tensor.sum() for tensor in joined.values()], parts)
+    assert all(torch.equal(each, torch.ones_like(part)) for each, part in zip(gradients, parts, strict=True))
 
 
 def test_a_missing_tensor_is_named() -> None:
     blocks, tensors = batch(networks.mlp)
     del tensors["0.bias"]
-    with pytest.raises(SpecError, match=r"'0.bias': expected networks of shape \(5,\), found none"):
+    with pytest.raises(SpecError, match=r"'0.bias': expected networks of shape \(5,\), .* found none"):
         blocks.split(tensors)

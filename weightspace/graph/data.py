@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch_geometric.data import Data
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Which attribute counts what an index attribute points to.
 _POINTS_TO = {"node_set": "set_kind", "edge_block": "block_role"}
@@ -30,6 +33,24 @@ class ParameterGraph(Data):
         block_fan_in: Entries that add up to one value, int64 (blocks,).
         spec_hash: Of the spec that the graph follows.
     """
+
+    if TYPE_CHECKING:  # the base class has them as what may be missing, or does not know them
+        edge_index: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
+        edge_attr: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
+        batch: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
+        edge_block: Tensor
+        edge_chunk: Tensor
+        node_set: Tensor
+        node_index: Tensor
+        set_kind: Tensor
+        set_depth: Tensor
+        set_size: Tensor
+        block_role: Tensor
+        block_part: Tensor
+        block_depth: Tensor
+        block_taps: Tensor
+        block_fan_in: Tensor
+        spec_hash: str
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         """What indices grow by from a graph of a batch to the next."""

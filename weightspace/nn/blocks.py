@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from weightspace.errors import SpecError
+from weightspace.nn.batch import networks_in
 from weightspace.symmetry import Spec
 from weightspace.symmetry.block import Block
 
@@ -40,13 +40,9 @@ class Blocks:
             (networks, *shape of the block) for every block.
 
         Raises:
-            SpecError: A tensor is missing or has another shape.
+            SpecError: A tensor is missing, has another shape, or holds another number of networks.
         """
-        for name in self.names:
-            expected, found = self.spec.tensors[name].shape, tensors.get(name)
-            if found is None or tuple(found.shape[1:]) != expected:
-                shape = "none" if found is None else str(tuple(found.shape[1:]))
-                raise SpecError(f"tensor '{name}': expected networks of shape {expected}, found {shape}")
+        networks_in(tensors, {name: self.spec.tensors[name].shape for name in self.names})
         return [_read(block, tensors[block.tensor]) for block in self.all]
 
     def join(self, blocks: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tests.symmetry import networks
 from weightspace.graph import graph_layout
-from weightspace.nn.gmn.wiring import Wiring
+from weightspace.nn.gmn.wiring import Side, Wiring
 from weightspace.symmetry import derive
 
 
@@ -35,7 +35,7 @@ def test_rows_hear_their_nodes_and_nodes_their_rows(wiring: Wiring) -> None:
     flat, flat_other = nodes.reshape(-1, 2), other.reshape(-1, 2)
     rows = wiring.spread(nodes[:, wiring.sources], other[:, wiring.targets])
     assert torch.equal(rows, flat[source] + flat_other[target])
-    heard = {
+    heard: dict[Side, tuple[Tensor, ...]] = {
         "target": (wiring.heard(rows, nodes[:, wiring.sources], "target"), wiring.targets, source, target),
         "source": (wiring.heard(rows, nodes[:, wiring.targets], "source"), wiring.sources, target, source),
     }
@@ -58,5 +58,5 @@ def test_gradients(wiring: Wiring) -> None:
     sources, targets = (drawn(2, len(places), 1) for places in (wiring.sources, wiring.targets))
     rows = drawn(2 * wiring.edges, 1)
     assert torch.autograd.gradcheck(wiring.spread, (sources, targets))
-    assert torch.autograd.gradcheck(lambda *given: wiring.heard(*given, "target"), (rows, sources))
-    assert torch.autograd.gradcheck(lambda *given: wiring.heard(*given, "source"), (rows, targets))
+    assert torch.autograd.gradcheck(lambda rows, said: wiring.heard(rows, said, "target"), (rows, sources))
+    assert torch.autograd.gradcheck(lambda rows, said: wiring.heard(rows, said, "source"), (rows, targets))

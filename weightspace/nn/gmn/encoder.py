@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -37,12 +38,12 @@ class GraphEncoder(nn.Module):
         wiring = wiring_of(batch.layout, self.taps, self.lift.mean.device)
         nodes, edges = self.lift.on_blocks(wiring, wiring.blocks.split(batch.tensors))
         for layer in self.layers:
-            nodes, edges = layer.on_blocks(wiring, nodes, edges)
+            nodes, edges = cast(MessageLayer, layer).on_blocks(wiring, nodes, edges)
         return wiring, nodes, edges
 
     def on_graph(self, graph: ParameterGraph) -> tuple[Tensor, Tensor]:
         """Of any graphs: nodes (nodes, width) and edges (edges, width)."""
         nodes, edges = self.lift.on_graph(graph)
         for layer in self.layers:
-            nodes, edges = layer.on_graph(graph.edge_index, nodes, edges)
+            nodes, edges = cast(MessageLayer, layer).on_graph(graph.edge_index, nodes, edges)
         return nodes, edges

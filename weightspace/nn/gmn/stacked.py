@@ -10,6 +10,7 @@ from torch import Tensor
 
 from weightspace.errors import SpecError
 from weightspace.graph import GraphLayout
+from weightspace.nn.batch import networks_in
 
 
 @dataclass(frozen=True)
@@ -21,18 +22,14 @@ class Stacked:
         tensors: Parameters and running statistics by name, (networks, *shape).
 
     Raises:
-        SpecError: A tensor is missing or has another shape.
+        SpecError: A tensor is missing, has another shape, or holds another number of networks.
     """
 
     layout: GraphLayout
     tensors: Mapping[str, Tensor]
 
     def __post_init__(self) -> None:
-        for name in self.layout.names:
-            expected, found = self.layout.spec.tensors[name].shape, self.tensors.get(name)
-            if found is None or tuple(found.shape[1:]) != expected:
-                shape = "none" if found is None else str(tuple(found.shape[1:]))
-                raise SpecError(f"tensor '{name}': expected networks of shape {expected}, found {shape}")
+        networks_in(self.tensors, {name: self.layout.spec.tensors[name].shape for name in self.layout.names})
 
     @classmethod
     def of(cls, layout: GraphLayout, networks: Sequence[Mapping[str, Tensor]]) -> Stacked:
