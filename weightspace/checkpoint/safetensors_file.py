@@ -60,7 +60,7 @@ class SafetensorsReader(Reader):
             return content
         with self._path.open("rb", buffering=0) as file:
             file.seek(self._header.offsets[name] + start * dtype.itemsize)
-            view, done = memoryview(content.view(torch.uint8).numpy()), 0
+            view, done = content.view(torch.uint8).numpy().data, 0
             while done < len(view):
                 count = file.readinto(view[done:])
                 if not count:
