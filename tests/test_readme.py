@@ -26,7 +26,7 @@ def test_the_python_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "model.py").write_text(f"{models}\n\nresnet20 = digits_cnn\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(examples) == 2
+    assert len(examples) == 3
     names: dict[str, Any] = {}
     for example in examples:
         exec(example, names)  # our own text

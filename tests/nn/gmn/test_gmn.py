@@ -190,3 +190,15 @@ def test_a_saved_model_is_the_same_model() -> None:
     one.encoder.fit_standardisation([Stacked.of(layout, states)])
     other.load_state_dict(one.state_dict())
     assert torch.equal(one(Stacked.of(layout, states)), other(Stacked.of(layout, states)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_it_is_the_same_function() -> None:
+    layout, states = batch(networks.attention())
+    stacked, model = Stacked.of(layout, states), predictor()
+    torch._dynamo.reset()
+    compiled = torch.compile(model, backend="aot_eager")
+    outputs = model(stacked), compiled(stacked)
+    assert close(*outputs)
+    gradients = [torch.autograd.grad(output.square().sum(), list(model.parameters())) for output in outputs]
+    assert all(close(one, other) for one, other in zip(*gradients, strict=True))
