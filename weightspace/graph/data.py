@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
 from torch_geometric.data import Data
 
 # Which attribute counts what an index attribute points to.
@@ -30,6 +31,11 @@ class ParameterGraph(Data):
         block_fan_in: Entries that add up to one value, int64 (blocks,).
         spec_hash: Of the spec that the graph follows.
     """
+
+    # PyTorch Geometric has them as optional; these graphs always have them.
+    edge_index: Tensor
+    edge_attr: Tensor
+    num_nodes: int
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         """What indices grow by from a graph of a batch to the next."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tests.symmetry import networks
 from weightspace.graph import graph_layout
-from weightspace.nn.gmn.wiring import Wiring
+from weightspace.nn.gmn.wiring import Side, Wiring
 from weightspace.symmetry import derive
 
 
@@ -47,6 +47,24 @@ def test_rows_hear_their_nodes_and_nodes_their_rows(wiring: Wiring) -> None:
         assert torch.equal(wiring.degrees(side)[:, 0], degrees.float())
 
 
+def test_places_are_copied_to_rows_and_rows_gathered_at_places(wiring: Wiring) -> None:
+    count, draw = 3, torch.Generator().manual_seed(0)
+    nodes = torch.randn(count, wiring.layout.nodes, 2, generator=draw, dtype=torch.float64)
+    rows = torch.randn(count * wiring.edges, 2, generator=draw, dtype=torch.float64)
+    flat = nodes.reshape(-1, 2)
+    sides: list[tuple[Side, Tensor, Tensor]] = [
+        ("source", wiring.sources, ends(wiring, count)[0]),
+        ("target", wiring.targets, ends(wiring, count)[1]),
+    ]
+    for side, places, index in sides:
+        assert torch.equal(wiring.beside(nodes[:, places], side), flat[index])
+        found = torch.zeros_like(nodes).index_add(1, places, wiring.sums(rows, side)).reshape(-1, 2)
+        assert torch.allclose(found, torch.zeros_like(flat).index_add(0, index, rows), rtol=0, atol=1e-12)
+        none = torch.full_like(flat, -torch.inf)
+        largest = none.scatter_reduce(0, index[:, None].expand_as(rows), rows, "amax")
+        assert torch.equal(wiring.peaks(rows, side).reshape(-1, 2), largest)
+
+
 def test_gradients(wiring: Wiring) -> None:
     if wiring.edges > 500:
         pytest.skip("differences of thousands of rows take long")
@@ -60,3 +78,7 @@ def test_gradients(wiring: Wiring) -> None:
     assert torch.autograd.gradcheck(wiring.spread, (sources, targets))
     assert torch.autograd.gradcheck(lambda *given: wiring.heard(*given, "target"), (rows, sources))
     assert torch.autograd.gradcheck(lambda *given: wiring.heard(*given, "source"), (rows, targets))
+    assert torch.autograd.gradcheck(lambda given: wiring.beside(given, "source"), (sources,))
+    assert torch.autograd.gradcheck(lambda given: wiring.beside(given, "target"), (targets,))
+    assert torch.autograd.gradcheck(lambda given: wiring.sums(given, "source"), (rows,))
+    assert torch.autograd.gradcheck(lambda given: wiring.sums(given, "target"), (rows,))
