@@ -37,6 +37,7 @@ class ParameterGraph(Data):
     if TYPE_CHECKING:  # the base class has them as what may be missing, or does not know them
         edge_index: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
         edge_attr: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
+        num_nodes: int  # pyright: ignore[reportIncompatibleVariableOverride, reportIncompatibleMethodOverride]
         batch: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
         edge_block: Tensor
         edge_chunk: Tensor

@@ -35,7 +35,7 @@ def test_rows_hear_their_nodes_and_nodes_their_rows(wiring: Wiring) -> None:
     flat, flat_other = nodes.reshape(-1, 2), other.reshape(-1, 2)
     rows = wiring.spread(nodes[:, wiring.sources], other[:, wiring.targets])
     assert torch.equal(rows, flat[source] + flat_other[target])
-    heard: dict[Side, tuple[Tensor, ...]] = {
+    heard = {
         "target": (wiring.heard(rows, nodes[:, wiring.sources], "target"), wiring.targets, source, target),
         "source": (wiring.heard(rows, nodes[:, wiring.targets], "source"), wiring.sources, target, source),
     }
@@ -45,6 +45,24 @@ def test_rows_hear_their_nodes_and_nodes_their_rows(wiring: Wiring) -> None:
         assert torch.allclose(found, torch.zeros_like(flat).index_add(0, hearer, messages), rtol=0, atol=1e-12)
         degrees = torch.bincount(hearer, minlength=len(flat))[: wiring.layout.nodes].clamp(min=1)
         assert torch.equal(wiring.degrees(side)[:, 0], degrees.float())
+
+
+def test_places_are_copied_to_rows_and_rows_gathered_at_places(wiring: Wiring) -> None:
+    count, draw = 3, torch.Generator().manual_seed(0)
+    nodes = torch.randn(count, wiring.layout.nodes, 2, generator=draw, dtype=torch.float64)
+    rows = torch.randn(count * wiring.edges, 2, generator=draw, dtype=torch.float64)
+    flat = nodes.reshape(-1, 2)
+    sides: list[tuple[Side, Tensor, Tensor]] = [
+        ("source", wiring.sources, ends(wiring, count)[0]),
+        ("target", wiring.targets, ends(wiring, count)[1]),
+    ]
+    for side, places, index in sides:
+        assert torch.equal(wiring.beside(nodes[:, places], side), flat[index])
+        found = torch.zeros_like(nodes).index_add(1, places, wiring.sums(rows, side)).reshape(-1, 2)
+        assert torch.allclose(found, torch.zeros_like(flat).index_add(0, index, rows), rtol=0, atol=1e-12)
+        none = torch.full_like(flat, -torch.inf)
+        largest = none.scatter_reduce(0, index[:, None].expand_as(rows), rows, "amax")
+        assert torch.equal(wiring.peaks(rows, side).reshape(-1, 2), largest)
 
 
 def test_gradients(wiring: Wiring) -> None:
@@ -60,3 +78,7 @@ def test_gradients(wiring: Wiring) -> None:
     assert torch.autograd.gradcheck(wiring.spread, (sources, targets))
     assert torch.autograd.gradcheck(lambda rows, said: wiring.heard(rows, said, "target"), (rows, sources))
     assert torch.autograd.gradcheck(lambda rows, said: wiring.heard(rows, said, "source"), (rows, targets))
+    assert torch.autograd.gradcheck(lambda given: wiring.beside(given, "source"), (sources,))
+    assert torch.autograd.gradcheck(lambda given: wiring.beside(given, "target"), (targets,))
+    assert torch.autograd.gradcheck(lambda given: wiring.sums(given, "source"), (rows,))
+    assert torch.autograd.gradcheck(lambda given: wiring.sums(given, "target"), (rows,))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from weightspace.graph import EDGE_ROLES, TAPS, ParameterGraph
 from weightspace.nn.gmn.encoder import GraphEncoder
+from weightspace.nn.gmn.layer import MessageLayer
 from weightspace.nn.gmn.lift import carried
 from weightspace.nn.gmn.stacked import Stacked
 
@@ -20,11 +23,19 @@ class GraphEditor(nn.Module):
         width: Channels.
         layers: Rounds of messages.
         taps: Entries on an edge.
+        layer: Makes a round of a number of channels, with the two forms of `MessageLayer`.
     """
 
-    def __init__(self, width: int = 64, layers: int = 4, *, taps: int = TAPS) -> None:
+    def __init__(
+        self,
+        width: int = 64,
+        layers: int = 4,
+        *,
+        taps: int = TAPS,
+        layer: Callable[[int], nn.Module] = MessageLayer,
+    ) -> None:
         super().__init__()
-        self.encoder = GraphEncoder(width, layers, taps=taps)
+        self.encoder = GraphEncoder(width, layers, taps=taps, layer=layer)
         self.change = nn.Linear(width, taps)
         self.gamma = nn.Parameter(torch.full((len(EDGE_ROLES),), _AT_FIRST))
 

@@ -26,14 +26,15 @@ class Lift(nn.Module):
     Args:
         width: Channels.
         taps: Entries on an edge.
+        centred: Whether means are taken off; a weight that changes its sign would not do so any more.
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, width: int, taps: int) -> None:
+    def __init__(self, width: int, taps: int, *, centred: bool = True) -> None:
         super().__init__()
-        self.width, self.taps = width, taps
+        self.width, self.taps, self.centred = width, taps, centred
         self.values = nn.Parameter(torch.randn(len(EDGE_ROLES), taps, width) * taps**-0.5)
         self.role = nn.Embedding(len(EDGE_ROLES), width)
         self.edge_place, self.chunk_place = nn.Linear(2 * WIDTH, width), nn.Linear(WIDTH, width)
@@ -53,7 +54,7 @@ class Lift(nn.Module):
                 wide = values.double().cpu()
                 sums[:, role] += torch.stack([torch.tensor(float(wide.numel())), wide.sum(), wide.square().sum()])
         count = sums[0].clamp(min=1)
-        mean = sums[1] / count
+        mean = sums[1] / count * self.centred
         deviation = (sums[2] / count - mean.square()).clamp(min=0).sqrt()
         self.mean.copy_(mean)
         self.deviation.copy_(torch.where(deviation > _SMALLEST, deviation, 1.0))
@@ -72,6 +73,23 @@ class Lift(nn.Module):
             wiring: Of the layout.
             tensors: The block of each of its entries (networks, *block.shape).
         """
+        tensors = list(tensors)
+        rows = [
+            (values + places).reshape(-1, self.width)
+            for values, places in self._grids(wiring, tensors, len(tensors[0]))
+        ]
+        return self._nodes(wiring, len(tensors[0])), torch.cat(rows)
+
+    def apart(self, wiring: Wiring, tensors: Iterable[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """As `on_blocks`, with two kinds of rows, whose sum are those: of weights alone, and of where they lie."""
+        tensors = list(tensors)
+        grids = list(self._grids(wiring, tensors, len(tensors[0])))
+        values = torch.cat([values.reshape(-1, self.width) for values, _ in grids])
+        places = torch.cat([places.expand_as(values).reshape(-1, self.width) for values, places in grids])
+        return self._nodes(wiring, len(tensors[0])), values, places
+
+    def _grids(self, wiring: Wiring, tensors: Iterable[Tensor], networks: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of every grid what weights say (edges, parallel, width), and where they lie (parallel, width)."""
         layout, device = wiring.layout, self.mean.device
         blocks = self._blocks(
             torch.tensor([EDGE_ROLES.index(grid.role) for grid in layout.grids], device=device),
@@ -79,13 +97,13 @@ class Lift(nn.Module):
             torch.tensor([grid.depth for grid in layout.grids], device=device, dtype=self.mean.dtype),
         )
         chunks = self._chunks(torch.arange(max(wiring.parallel), device=device))
-        rows, networks = [], 0
         for entries, values, constant, parallel in zip(layout.entries, tensors, blocks, wiring.parallel, strict=False):
-            networks = len(values)
-            lifted = self._values(entries, values, parallel) + (constant + chunks[:parallel])
-            rows.append(lifted.reshape(-1, self.width))
+            yield self._values(entries, values, parallel), constant + chunks[:parallel]
         for grid, constant in zip(layout.structure, blocks[len(layout.entries) :], strict=True):
-            rows.append((constant + chunks[0]).expand(networks * grid.size, -1))
+            yield constant.new_zeros(1, 1, 1).expand(networks * grid.size, 1, self.width), constant + chunks[:1]
+
+    def _nodes(self, wiring: Wiring, networks: int) -> Tensor:
+        layout, device = wiring.layout, self.mean.device
         sets = self._sets(
             torch.tensor([NODE_KINDS.index(each.kind) for each in layout.sets], device=device),
             torch.tensor([each.depth for each in layout.sets], device=device, dtype=self.mean.dtype),
@@ -94,7 +112,7 @@ class Lift(nn.Module):
                 torch.tensor([each.size for each in layout.sets], device=device)
             ),
         )
-        return sets.expand(networks, -1, -1), torch.cat(rows)
+        return sets.expand(networks, -1, -1)
 
     def _values(self, entries: Entries, values: Tensor, parallel: int) -> Tensor:
         """(networks, edges between two nodes that differ, parallel, width)."""
@@ -107,6 +125,11 @@ class Lift(nn.Module):
 
     def on_graph(self, graph: ParameterGraph) -> tuple[Tensor, Tensor]:
         """Nodes (nodes, width) and edges (edges, width) of a graph, or of a batch of them."""
+        nodes, values, places = self.apart_on_graph(graph)
+        return nodes, values + places
+
+    def apart_on_graph(self, graph: ParameterGraph) -> tuple[Tensor, Tensor, Tensor]:
+        """As `apart`, of a graph."""
         block = graph.edge_block
         blocks = self._blocks(graph.block_role, graph.block_part, graph.block_depth)
         edges = blocks[block] + self._chunks(graph.edge_chunk)
@@ -116,8 +139,7 @@ class Lift(nn.Module):
         lifted = torch.zeros_like(edges)
         for number in range(len(EDGE_ROLES)):
             lifted = lifted.index_add(0, *_of_role(role == number, values, self.values[number]))
-        nodes = self._sets(graph.set_kind, graph.set_depth, graph.node_index, graph.node_set)
-        return nodes, edges + lifted
+        return self._sets(graph.set_kind, graph.set_depth, graph.node_index, graph.node_set), lifted, edges
 
     # ------------------------------------------------------------------ what does not depend on weights
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from weightspace.graph import EDGE_ROLES, ParameterGraph
 from weightspace.nn.gmn.wiring import Wiring
+from weightspace.nn.heads import InvariantHead
 
 _STRUCTURE = EDGE_ROLES.index("membership")  # roles from here on carry no parameter
 
@@ -35,7 +36,7 @@ def read_graph(graph: ParameterGraph, nodes: Tensor, edges: Tensor) -> Tensor:
         nodes: (nodes, width).
         edges: (edges, width).
     """
-    of_node = graph.batch if "batch" in graph else torch.zeros_like(graph.node_set)
+    of_node = graph["batch"] if "batch" in graph else torch.zeros_like(graph.node_set)
     networks = int(of_node.max()) + 1
     found = []
     for features, place, batch, kinds in (
@@ -47,3 +48,8 @@ def read_graph(graph: ParameterGraph, nodes: Tensor, edges: Tensor) -> Tensor:
         counted = kinds < _STRUCTURE
         found.append(scatter(means[counted], network[counted], 0, networks, "mean"))
     return torch.cat(found, -1)
+
+
+def head(width: int, outputs: int) -> nn.Module:
+    """From what was read (networks, 2 * width) to what is predicted (networks, outputs)."""
+    return nn.Sequential(nn.LayerNorm(2 * width), InvariantHead(2 * width, outputs, hidden=width, depth=1))

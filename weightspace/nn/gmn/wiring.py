@@ -80,6 +80,29 @@ class Wiring:
         """
         return _Heard.apply(self, rows, said, side)
 
+    def beside(self, places: Tensor, side: Side) -> Tensor:
+        """Rows (rows, channels) with what their end at a side says.
+
+        Args:
+            places: (networks, places, channels) at that side.
+            side: Which end.
+        """
+        return _Copies.apply(self, places, side)
+
+    def sums(self, rows: Tensor, side: Side) -> Tensor:
+        """What rows add up to at the places of a side (networks, places, channels): the adjoint of `beside`."""
+        return _Sums.apply(self, rows, side)
+
+    def peaks(self, rows: Tensor, side: Side) -> Tensor:
+        """The largest of rows at every node (networks, nodes, channels), -inf where none ends; it has no gradient."""
+        index, networks = self.targets if side == "target" else self.sources, len(rows) // self.edges
+        found = torch.cat(
+            [view.detach().amax(3 if side == "target" else 2).flatten(1, 2) for view, *_ in self.views(rows, networks)],
+            1,
+        )
+        peaks = found.new_full((networks, self.layout.nodes, found.shape[-1]), -torch.inf)
+        return peaks.scatter_reduce(1, index[:, None].expand_as(found), found, "amax")
+
     def degrees(self, side: Side) -> Tensor:
         """Edges that end (`target`) or begin (`source`) at every node, at least 1, (nodes, 1)."""
         return self._degrees[side]
@@ -117,6 +140,30 @@ class _Spread(torch.autograd.Function):
         return None, _sums(ctx.wiring, rows, "source"), _sums(ctx.wiring, rows, "target")
 
 
+class _Copies(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, wiring: Wiring, places: Tensor, side: Side) -> Tensor:
+        ctx.wiring, ctx.side = wiring, side
+        return _copies(wiring, places, side)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return None, _sums(ctx.wiring, grads[0].contiguous(), ctx.side), None
+
+
+class _Sums(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, wiring: Wiring, rows: Tensor, side: Side) -> Tensor:
+        ctx.wiring, ctx.side = wiring, side
+        return _sums(wiring, rows, side)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return None, _copies(ctx.wiring, grads[0], ctx.side), None
+
+
 class _Heard(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, wiring: Wiring, rows: Tensor, said: Tensor, side: Side) -> Tensor:
@@ -147,6 +194,14 @@ def _beside(places: Tensor, view: Tensor, dim: int) -> Tensor:
     """Places of a grid (networks, places, channels), broadcastable with its rows, which have one dimension more."""
     networks, shared, target, source, channels = view.shape
     return places.reshape(networks, shared, source if dim == 2 else target, channels).unsqueeze(dim)
+
+
+def _copies(wiring: Wiring, places: Tensor, side: Side) -> Tensor:
+    """(rows, channels): every row what its place at a side says."""
+    rows = places.new_empty(len(places) * wiring.edges, places.shape[-1])
+    for view, *at in wiring.views(rows, len(places)):
+        view.copy_(_beside(places[:, at[side == "target"]], view, 2 + (side == "target")))
+    return rows
 
 
 def _sums(wiring: Wiring, rows: Tensor, side: Side) -> Tensor:
