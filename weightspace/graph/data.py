@@ -29,6 +29,8 @@ class ParameterGraph(Data):
         block_taps: Entries that two nodes share, int64 (blocks,).
         block_fan_in: Entries that add up to one value, int64 (blocks,).
         spec_hash: Of the spec that the graph follows.
+        network: In a dataset, which of its networks.
+        y: In a dataset, the targets, float32 (1, metrics).
     """
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
