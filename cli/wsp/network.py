@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weightspace.errors import CheckpointMismatchError, SourceError, TraceError, VerificationError
+from weightspace.errors import CheckpointMismatchError, SourceError, VerificationError
 from wsp.console import Console
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from weightspace.symmetry.spec import Spec
     from weightspace.symmetry.verify import Verification
     from weightspace.views import TensorView
-
-LARGEST_HELD = 500_000_000  # parameters of a network that is built with weights of its own
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,8 @@ class Network:
     @property
     def streams(self) -> bool:
         """Whether it is too large to be run with all its weights in memory."""
+        from weightspace.source.deriving import LARGEST_HELD
+
         return self.program is not None and self.program.parameters > LARGEST_HELD
 
 
@@ -114,6 +114,7 @@ def network_of(
         WeightspaceError: The network cannot be found, built or traced, or a checkpoint is not one of it.
     """
     from weightspace.source import Program, resolve_source
+    from weightspace.source.deriving import LARGEST_HELD, derived
     from weightspace.symmetry.spec import Spec
 
     if arch is not None and is_saved_spec(arch):
@@ -132,28 +133,6 @@ def network_of(
     for checkpoint in checkpoints:
         program.check_state(checkpoint)
     return Network(derived(source), source, program if runs else None, source.label)
-
-
-def derived(source: Source) -> Spec:
-    """Derive the symmetry of a source; no memory is spent on weights unless that fails.
-
-    Raises:
-        TraceError: The network cannot be traced, or its own code fails: with weights, unless it is too large for that,
-            the two can be told apart.
-    """
-    from weightspace.symmetry.derive import derive
-
-    inputs = source.example_inputs()
-    module = source.build(meta=True)
-    try:
-        try:
-            return derive(module, inputs.args, inputs.kwargs)
-        except TraceError:
-            if sum(parameter.numel() for parameter in module.parameters()) > LARGEST_HELD:
-                raise
-            return derive(source.build(), inputs.args, inputs.kwargs)
-    except TraceError as error:
-        raise TraceError(f"{source.label}: {error}") from error
 
 
 def verified(network: Network, console: Console, *, seed: int, thorough: bool) -> Verification:

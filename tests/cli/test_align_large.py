@@ -34,7 +34,7 @@ def test_streaming_gives_the_same_weights_in_shards(wsp, llamas, tmp_path, monke
     held, streamed = tmp_path / "held", tmp_path / "streamed"
     first = wsp("align", *llamas, "-o", held, "--json", "--restarts", "2")
     assert first.status == 0, first.stderr
-    monkeypatch.setattr("wsp.network.LARGEST_HELD", 1000)
+    monkeypatch.setattr("weightspace.source.deriving.LARGEST_HELD", 1000)
     monkeypatch.setattr("wsp.align._LARGEST_FILE", 1000)
     monkeypatch.setattr("wsp.align._SHARD", 10_000)
     second = wsp("align", *llamas, "-o", streamed, "--json", "--restarts", "2", "--bound")

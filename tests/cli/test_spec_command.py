@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
+from weightspace.source import deriving
 from weightspace.symmetry.axis import FixedAxis
 from weightspace.symmetry.spec import Spec
-from wsp import network
 
 
 def test_document_of_a_verified_network(wsp, cnn_pair) -> None:
@@ -70,7 +70,7 @@ def test_transformers_folder(wsp, tmp_path) -> None:
 
 
 def test_a_symmetry_that_does_not_hold_is_shown_and_fails(wsp, mlp_pair, tmp_path, monkeypatch) -> None:
-    right = network.derived
+    right = deriving.derived
 
     def wrong(source):
         """Forgets that the last layer reads the second hidden layer."""
@@ -79,7 +79,7 @@ def test_a_symmetry_that_does_not_hold_is_shown_and_fails(wsp, mlp_pair, tmp_pat
         broken = replace(last, axes=(last.axes[0], FixedAxis(8, "forgotten")))
         return Spec(spec.all_groups, {**spec.tensors, "4.weight": broken}, spec.aliases)
 
-    monkeypatch.setattr(network, "derived", wrong)
+    monkeypatch.setattr(deriving, "derived", wrong)
     outcome = wsp("spec", mlp_pair[0], "--verify", "--json")
     assert outcome.status == 1
     assert outcome.document["verified"] is False

@@ -119,3 +119,26 @@ def test_another_network_is_refused() -> None:
         to_graph(layout, {**state, "0.weight": torch.zeros(6, 5)})
     with pytest.raises(SpecError, match=r"'2.bias': expected shape .* found none"):
         to_graph(layout, {name: tensor for name, tensor in state.items() if name != "2.bias"})
+
+
+def test_graphs_of_one_layout_share_all_but_weights() -> None:
+    layout, state = network(networks.residual)
+    one, other = to_graph(layout, state), to_graph(layout, {name: 2 * tensor for name, tensor in state.items()})
+    assert one.edge_index is other.edge_index
+    assert torch.equal(other.edge_attr, 2 * one.edge_attr)
+    wide = to_graph(layout, {name: tensor.double() for name, tensor in state.items()})
+    assert one.block_depth.dtype == torch.float32
+    assert wide.block_depth.dtype == torch.float64
+    # Whoever adds to one graph adds to no other.
+    one.mark = 1
+    assert "mark" not in other
+    assert "mark" not in to_graph(layout, state)
+
+
+def test_weights_that_take_gradients_keep_them() -> None:
+    layout, state = network(networks.attention)
+    weights = {name: tensor.requires_grad_() for name, tensor in state.items()}
+    back = to_tensors(layout, to_graph(layout, weights))
+    sum((place + 1) * back[name].sum() for place, name in enumerate(layout.names)).backward()  # pyright: ignore
+    for place, name in enumerate(layout.names):
+        assert torch.equal(weights[name].grad, torch.full_like(weights[name], place + 1.0))

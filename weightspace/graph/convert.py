@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
 from weightspace.errors import SpecError
 from weightspace.graph.data import ParameterGraph
-from weightspace.graph.edges import EDGE_ROLES, Entries
+from weightspace.graph.edges import Entries
 from weightspace.graph.layout import GraphLayout
-from weightspace.graph.nodes import NODE_KINDS
+from weightspace.graph.skeleton import parallel, skeleton
 
 TAPS = 9  # of a 3 x 3 kernel
 
@@ -27,45 +27,38 @@ def to_graph(layout: GraphLayout, tensors: Mapping[str, Tensor], *, taps: int = 
             same.
 
     Returns:
-        The graph; its values have the type that holds those of all tensors.
+        The graph, on the CPU; its values have the type that holds those of all tensors. Graphs of one layout share all
+        that does not depend on weights: take `graph.clone()` before changing that in place.
 
     Raises:
         SpecError: A tensor is missing or has another shape than the spec says.
     """
+    dtype = torch.float32
     for name in layout.names:
         expected, found = layout.spec.tensors[name].shape, tensors.get(name)
         if found is None or tuple(found.shape) != expected:
             shape = "none" if found is None else str(tuple(found.shape))
             raise SpecError(f"tensor '{name}': expected shape {expected}, found {shape}; take the spec of this network")
-    values = [_on_edges(each, tensors[each.block.tensor], taps) for each in layout.entries]
-    dtype = torch.float32
-    for each in values:
-        dtype = torch.promote_types(dtype, each.dtype)
-    parallel = [_rows(each, taps) for each in layout.entries] + [1] * len(layout.structure)
-    pairs = [grid.pairs().repeat_interleave(rows, 1) for grid, rows in zip(layout.grids, parallel, strict=True)]
-    counts = torch.tensor([each.shape[1] for each in pairs])
-    bare = sum(grid.size for grid in layout.structure)
-    sets, grids = layout.sets, layout.grids
-    return ParameterGraph(
-        num_nodes=layout.nodes,
-        edge_index=torch.cat(pairs, 1),
-        edge_attr=torch.cat([*(each.to(dtype) for each in values), torch.zeros(bare, taps, dtype=dtype)]),
-        edge_block=torch.arange(len(counts)).repeat_interleave(counts),
-        edge_chunk=torch.cat(
-            [torch.arange(rows).repeat(grid.size) for grid, rows in zip(grids, parallel, strict=True)]
-        ),
-        node_set=torch.arange(len(sets)).repeat_interleave(torch.tensor([each.size for each in sets])),
-        node_index=torch.cat([each.indices() for each in sets]),
-        set_kind=torch.tensor([NODE_KINDS.index(each.kind) for each in sets]),
-        set_depth=torch.tensor([each.depth for each in sets], dtype=dtype),
-        set_size=torch.tensor([each.shape[-1] for each in sets]),
-        block_role=torch.tensor([EDGE_ROLES.index(grid.role) for grid in grids]),
-        block_part=torch.tensor([grid.part for grid in grids]),
-        block_depth=torch.tensor([grid.depth for grid in grids], dtype=dtype),
-        block_taps=torch.tensor([each.taps for each in layout.entries] + [0] * len(layout.structure)),
-        block_fan_in=torch.tensor([each.fan_in for each in layout.entries] + [1] * len(layout.structure)),
-        spec_hash=layout.spec.hash,
-    )
+        dtype = torch.promote_types(dtype, found.dtype)
+    graph = copy.copy(skeleton(layout, taps))
+    graph.edge_attr = edge_values(layout, tensors, taps, dtype)
+    graph.set_depth, graph.block_depth = graph.set_depth.to(dtype), graph.block_depth.to(dtype)
+    return graph
+
+
+def edge_values(layout: GraphLayout, tensors: Mapping[str, Tensor], taps: int, dtype: torch.dtype) -> Tensor:
+    """The `edge_attr` (edges, taps) of weights whose shapes are known to fit.
+
+    Args:
+        layout: Of the spec.
+        tensors: Parameters and running statistics by name.
+        taps: Entries on one edge.
+        dtype: Of the result.
+    """
+    values = torch.zeros(skeleton(layout, taps).num_edges, taps, dtype=dtype)
+    for each, rows in _parts(layout, values):
+        each.carried(rows).copy_(each.block.read(tensors[each.block.tensor]))
+    return values
 
 
 def to_tensors(layout: GraphLayout, graph: ParameterGraph) -> dict[str, Tensor]:
@@ -83,25 +76,17 @@ def to_tensors(layout: GraphLayout, graph: ParameterGraph) -> dict[str, Tensor]:
     """
     if graph.spec_hash != layout.spec.hash:
         raise SpecError("the graph belongs to another spec; take the layout that it was made with")
-    attributes: Tensor = graph.edge_attr
-    width = attributes.shape[1]
+    attributes: Tensor = graph["edge_attr"]
     tensors = {name: attributes.new_empty(layout.spec.tensors[name].shape) for name in layout.names}
-    start = 0
-    for each in layout.entries:
-        count = each.grid.size * _rows(each, width)
-        values = attributes[start : start + count].reshape(1, *each.grid.shape, -1)[..., : each.taps]
-        each.block.write(tensors[each.block.tensor], each.restored(values)[0])
-        start += count
+    for each, rows in _parts(layout, attributes):
+        each.block.write(tensors[each.block.tensor], each.carried(rows))
     return tensors | {alias: tensors[name] for alias, name in layout.spec.aliases.items() if name in tensors}
 
 
-def _rows(each: Entries, width: int) -> int:
-    """Number of parallel edges that carry the taps of two nodes."""
-    return math.ceil(each.taps / width)
-
-
-def _on_edges(each: Entries, tensor: Tensor, width: int) -> Tensor:
-    """(edges, width): the taps of a block, filled up with zeros, in rows of that width."""
-    values = each.arranged(each.block.read(tensor)[None])
-    missing = _rows(each, width) * width - each.taps
-    return torch.nn.functional.pad(values, (0, missing)).reshape(-1, width)
+def _parts(layout: GraphLayout, values: Tensor) -> Iterator[tuple[Entries, Tensor]]:
+    """Of values (edges, taps) those of every block."""
+    start = 0
+    for each in layout.entries:
+        stop = start + each.grid.size * parallel(each, values.shape[1])
+        yield each, values[start:stop]
+        start = stop

@@ -32,6 +32,8 @@ class ParameterGraph(Data):
         block_taps: Entries that two nodes share, int64 (blocks,).
         block_fan_in: Entries that add up to one value, int64 (blocks,).
         spec_hash: Of the spec that the graph follows.
+        network: In a dataset, which of its networks.
+        y: In a dataset, the targets, float32 (1, metrics).
     """
 
     if TYPE_CHECKING:  # the base class has them as what may be missing, or does not know them

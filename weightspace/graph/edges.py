@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from weightspace.graph.nodes import NodeSet
@@ -51,11 +50,6 @@ class Grid:
         """Number of edges."""
         return math.prod(self.shape)
 
-    def pairs(self) -> Tensor:
-        """(source, target) of every edge, int64 (2, shared * target * source), the source running fastest."""
-        sources, targets = self.sources[:, None, :].expand(self.shape), self.targets[:, :, None].expand(self.shape)
-        return torch.stack([sources.reshape(-1), targets.reshape(-1)])
-
 
 @dataclass(frozen=True, eq=False)
 class Entries:
@@ -89,3 +83,9 @@ class Entries:
         shape = [self.block.dims[dim].size for dim in self.order]
         back = sorted(range(len(self.order)), key=self.order.__getitem__)
         return values.reshape(len(values), *shape).permute(0, *(1 + place for place in back))
+
+    def carried(self, rows: Tensor) -> Tensor:
+        """Where rows of edges (edges, width) hold the block, parallel edges side by side: a view of its shape."""
+        sizes = [self.block.dims[dim].size for dim in self.order]
+        entries = rows.view(self.grid.size, -1)[:, : self.taps].view(sizes)
+        return entries.permute(sorted(range(len(self.order)), key=self.order.__getitem__))

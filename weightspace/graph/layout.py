@@ -20,6 +20,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from weightspace.graph.data import ParameterGraph
 from weightspace.graph.edges import EdgeRole, Entries, Grid
 from weightspace.graph.endpoint import Endpoint, Tip, endpoints, taps
 from weightspace.graph.nodes import NodeKind, NodeSet
@@ -41,6 +42,7 @@ class GraphLayout:
         sets: Sets of nodes.
         entries: Edges that carry parameters, a block each.
         structure: Edges that tell what belongs together.
+        skeletons: What `weightspace.graph.skeleton` has made of it, by entries on an edge.
     """
 
     spec: Spec
@@ -48,6 +50,7 @@ class GraphLayout:
     sets: tuple[NodeSet, ...]
     entries: tuple[Entries, ...]
     structure: tuple[Grid, ...]
+    skeletons: dict[int, ParameterGraph] = field(default_factory=dict, repr=False)
 
     @cached_property
     def grids(self) -> tuple[Grid, ...]:

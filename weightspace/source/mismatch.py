@@ -10,13 +10,15 @@ from weightspace.checkpoint import Checkpoint
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from weightspace.symmetry.spec import TensorSpec
+
 COUNTER = "num_batches_tracked"
 """How names of counters of seen batches end, which files older than torch 0.4.1 lack and no function needs."""
 
 
 def mismatches(
     state: Mapping[str, Any],
-    own: Mapping[str, Tensor],
+    own: Mapping[str, Tensor | TensorSpec],
     aliases: Mapping[str, str],
     ignores: Callable[[str], bool],
 ) -> list[str]:
@@ -24,7 +26,7 @@ def mismatches(
 
     Args:
         state: What is checked.
-        own: The tensors of the network's state dict.
+        own: The tensors of the network's state dict, or their axes.
         aliases: Names of tied tensors: alias -> canonical name; one of a tensor's names suffices.
         ignores: Names that a checkpoint may hold and that are of no use.
     """

@@ -238,7 +238,7 @@ def test_an_input_changes_before_it_is_gone_on_with(folder, command) -> None:
 def test_a_signal_ends_it_in_one_line(folder, command, number: int, status: int) -> None:
     command.done()
     (folder / "out").rename(folder / "whole")
-    process = command.begun()
+    process = command.begun(pause=0.5)
     process.send_signal(number)
     told = command.failed(process, status, "interrupted", "tensors are kept in", "the same command goes on")
     assert not told.startswith("wsp: interrupted; no output was left half-written; 0 of")

@@ -22,7 +22,8 @@ def ends(wiring: Wiring, networks: int) -> tuple[Tensor, Tensor]:
     """Nodes (rows, 2) of the rows of several networks, the nodes of one after those of another."""
     rows = []
     for grid, parallel in zip(wiring.layout.grids, wiring.parallel, strict=True):
-        pairs = grid.pairs().repeat_interleave(parallel, 1)
+        sources, targets = grid.sources[:, None, :].expand(grid.shape), grid.targets[:, :, None].expand(grid.shape)
+        pairs = torch.stack([sources.reshape(-1), targets.reshape(-1)]).repeat_interleave(parallel, 1)
         rows += [pairs + number * wiring.layout.nodes for number in range(networks)]
     source, target = torch.cat(rows, 1)
     return source, target
